@@ -1,0 +1,1 @@
+"""Running tasks that can be pickled, on an unpatched CPython."""
