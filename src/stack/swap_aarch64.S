@@ -17,12 +17,12 @@
    exception masks) belongs to the thread and is left alone, for the reason
    given in swap_x86_64.S.
 
-   Branch targets (BTI): every function starts with bti, and what is returned
-   to needs none, which is why the swap ends by `ret`.  The saved return
-   address isn't signed (PAC): callers sign their own.  Guarded control stacks
-   (GCS) are not supported, and the property note below doesn't claim them.
-   Support needs a control stack for each stack (map_shadow_stack, with a cap
-   token at its top) and gcsss1/gcsss2 around the swap. */
+   Branch targets (BTI): all that is called starts with bti; what is returned
+   to needs none.  The saved return address isn't signed (PAC); callers sign
+   their own.  Guarded control stacks (GCS) are not supported, and the property
+   note below doesn't claim them.  Support needs a control stack for each stack
+   (map_shadow_stack, with a cap token at its top) and gcsss1 and gcsss2 around
+   the swap. */
 
 #if defined(__aarch64__)
 
