@@ -1,0 +1,50 @@
+# Each goal sets up what it needs in build/: a virtual environment an interpreter, made again only when
+# something it is made from has changed. The work is in .ci/*.py; this file gives it names.
+#
+#   PYTHON=...    the interpreter to use (default: the first supported one found)
+#   PYTHONS=...   those that test-all uses (default: every supported one found)
+#   ARGS=...      arguments of the demo, of pytest, or of the benchmarks
+#   CC, CFLAGS    the C compiler and flags to add
+
+PYTHON ?=
+PYTHONS ?=
+ARGS ?=
+export PYTHON
+
+run = @sh .ci/python .ci
+
+.PHONY: help demo test test-all bench check format clean
+
+help:
+	@echo 'make demo      run the demonstration; ARGS="--help" lists its options'
+	@echo 'make test      run the test suite; ARGS="-k word" goes to pytest'
+	@echo 'make test-all  run the suite on every supported Python found'
+	@echo 'make bench     run the benchmarks'
+	@echo 'make check     format, layers, warnings as errors, stubs'
+	@echo 'make format    format the Python files'
+	@echo 'make clean     remove all that these commands made'
+	@echo 'Variables: PYTHON, PYTHONS (of test-all), ARGS, CC, CFLAGS'
+
+# -P: the checkout's pickletask/ has no compiled core and must not hide the installed one.
+demo:
+	$(run)/env.py -- python -P -m pickletask demo $(ARGS)
+
+test:
+	$(run)/env.py --asserts --extras test -- pytest $(ARGS)
+
+test-all:
+	$(run)/test_all.py --pythons '$(PYTHONS)' $(ARGS)
+
+bench:
+	$(run)/env.py --extras bench -- python -P benchmarks/run.py $(ARGS)
+
+check:
+	$(run)/env.py --asserts --extras check -- python .ci/check.py $(ARGS)
+
+format:
+	$(run)/env.py --asserts --extras check -- ruff check --quiet --fix .
+	$(run)/env.py --asserts --extras check -- ruff format .
+
+clean:
+	rm -rf build dist *.egg-info pickletask/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

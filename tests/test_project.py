@@ -1,0 +1,370 @@
+"""The repository: checks pass and can fail, what is said twice agrees, failures are one line."""
+
+import importlib
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# Nobody listens there.
+CLOSED_PORT = "http://127.0.0.1:9/simple"
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """A function that gives the module .ci/<name>.py."""
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    return importlib.import_module
+
+
+@pytest.fixture
+def checkout(tmp_path, tool):
+    """A copy of the project's files, as a fresh checkout has them, without git."""
+    for path in tool("common").project_files(ROOT):
+        copy = tmp_path / "checkout" / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return tmp_path / "checkout"
+
+
+def run(command, cwd, **variables):
+    """Run COMMAND with VARIABLES, without this machine's pip settings; (status, all output)."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PIP_")}
+    environment.update(PIP_CONFIG_FILE=os.devnull, **variables)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout
+
+
+def assert_one_line(result, pattern):
+    """RESULT of run() is a failure whose whole output is one line that matches PATTERN."""
+    status, output = result
+    assert status != 0
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.startswith("pickletask: ")]
+    assert output.splitlines()[-1:] == lines[-1:], output
+    assert re.search(pattern, lines[-1]), lines
+
+
+# The checks
+
+
+def test_layers_pass_on_this_tree(tool):
+    assert tool("check_layers").check(ROOT) == []
+
+
+def test_text_format_passes_on_this_tree(tool):
+    assert tool("check_format").check_text(ROOT) == []
+
+
+def test_words_pass_on_this_tree(tool):
+    assert tool("check_words").check(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("stack/a.c", "#include <Python.h>\n", "nothing of Python"),
+        ("stack/a.c", '#include "interp/b.h"\n', "stack may not include interp"),
+        ("stack/a.c", '#include "module.h"\n', "stack may not include module"),
+        ("interp/a.c", '#include "stack/b.h"\n', "interp may not include stack"),
+        ("interp/a.c", '#include "../fiber/b.h"\n', "interp may not include fiber"),
+        ("fiber/a.c", '#include "tasks/b.h"\n', "fiber may not include tasks"),
+        ("tasks/a.c", '#include "reduce/b.h"\n', "tasks may not include reduce"),
+        ("tasks/a.c", '#include "stack/b.h"\n', "tasks may not include stack"),
+        ("reduce/a.c", '#  include "tasks/b.h"\n', "reduce may not include tasks"),
+        ("reduce/a.c", '#include "internal/pycore_frame.h"\n', "CPython's internals"),
+        ("fiber/a.c", "#include <internal/pycore_frame.h>\n", "CPython's internals"),
+        ("fiber/a.c", "#if PY_VERSION_HEX >= 0x030c0000\n#endif\n", "src/interp only"),
+        ("module.c", "int minor = PY_MINOR_VERSION;\n", "src/interp only"),
+        ("tasks/a.c", '#include "nowhere.h"\n', "no nowhere.h"),
+        ("other/a.c", "", "src/other/ is no layer"),
+        ("stack/b.c", "", "same object file"),
+    ],
+)
+def test_layers_reject(tool, tmp_path, name, text, complaint):
+    write_layers(tmp_path, **{name: text})
+    complaints = tool("check_layers").check(tmp_path)
+    assert len(complaints) == 1
+    assert complaint in complaints[0]
+    assert complaints[0].startswith(f"src/{name}") or "b.S" in complaints[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("interp/a.c", '#include "internal/pycore_frame.h"\n#include "opcode.h"\n'),
+        ("interp/a.c", '#if PY_VERSION_HEX\n#endif\n#include "module.h"\n'),
+        ("fiber/a.c", '#include "b.h"\n#include "stack/b.h"\n#include "interp/b.h"\n'),
+        ("fiber/a.c", '/* PY_VERSION_HEX, #include "tasks/b.h" */\n// PY_MINOR_VERSION\n'),
+        ("reduce/a.c", '#include "fiber/b.h"\nchar *s = "PY_VERSION_HEX";\n'),
+        ("module.c", '#include "tasks/b.h"\n#include "reduce/b.h"\n'),
+    ],
+)
+def test_layers_accept(tool, tmp_path, name, text):
+    write_layers(tmp_path, **{name: text})
+    assert tool("check_layers").check(tmp_path) == []
+
+
+def write_layers(root, **texts):
+    """A src/ with a header b.h in each layer, an assembly file, and the files TEXTS."""
+    names = [f"{layer}/b.h" for layer in ("stack", "interp", "fiber", "tasks", "reduce")]
+    for name, text in [(name, "") for name in [*names, "module.h", "stack/b.S"]] + [*texts.items()]:
+        path = root / "src" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+FUNCTION = "static int\nf(void)\n{{\n{}    return '}}';\n}}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("a.c", "int a;\t\n", "1: trailing blanks"),
+        ("a.c", "int\ta;\n", "1: a tab"),
+        ("a.c", "int a;", "1: no newline at the end"),
+        ("a.c", "int a;\r\n", "1: carriage returns"),
+        ("a.h", f"/* {'x' * 74} */\n", "1: 80 columns"),
+        ("a.S", "nop\n" * 901, "901: 901 lines"),
+        ("a.c", FUNCTION.format("    ;\n" * 98), "3: f() has 101 lines"),
+        ("a.py", "a = 1 \n", "1: trailing blanks"),
+    ],
+)
+def test_format_rejects(tool, tmp_path, name, text, complaint):
+    (tmp_path / name).write_bytes(text.encode())
+    complaints = tool("check_format").check_text(tmp_path)
+    assert any(each.startswith(f"{name}:{complaint}") for each in complaints), complaints
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/* x */\n" * 900,
+        f"/* {'x' * 73} */\n",
+        FUNCTION.format("    ;\n" * 97),
+        "#define BEGIN \\\n    {\n" + FUNCTION.format("    ;\n" * 90) + "int table[] = {\n};\n",
+    ],
+)
+def test_format_accepts(tool, tmp_path, text):
+    (tmp_path / "a.c").write_text(text)
+    assert tool("check_format").check_text(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["/ro{}ot/x", "(/wo{}rk/y)", "https://pypi{}.org", "python{}hosted"]
+)
+def test_words_reject(tool, tmp_path, word):
+    (tmp_path / "notes.rst").write_text("one\nsee " + word.format("") + "\n")
+    complaints = tool("check_words").check(tmp_path)
+    assert len(complaints) == 1
+    assert complaints[0].startswith("notes.rst:2: names ")
+
+
+def test_words_accept_parts_of_other_words(tool, tmp_path):
+    (tmp_path / "notes.rst").write_text("a frame" + "/work" + "/flow, build" + "/root" + "/tree\n")
+    assert tool("check_words").check(tmp_path) == []
+
+
+def test_stubs_name_what_all_names(tool, tmp_path, monkeypatch):
+    (tmp_path / "stubbed_module.py").write_text("__all__ = ['a', 'b']\na = b = 1\n")
+    stub = tmp_path / "stubbed_module.pyi"
+    stub.write_text("from x import c as c, d\na: int\n_hidden: int\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    complaints = tool("check_stubs").check_all("stubbed_module", stub)
+    assert [each.split(" of ")[0] for each in complaints] == [
+        "stubbed_module.pyi",
+        "stubbed_module.pyi",
+    ]
+    assert "lacks b of" in complaints[0]
+    assert "has c, not in" in complaints[1]
+
+
+# What is said in two places
+
+
+def supported():
+    """The supported minors by requires-python."""
+    bounds = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", SETTINGS["project"]["requires-python"])
+    return [f"3.{minor}" for minor in range(int(bounds[1]), int(bounds[2]))]
+
+
+def test_supported_versions_agree():
+    classifiers = SETTINGS["project"]["classifiers"]
+    named = [re.search(r":: (3\.\d+)$", each) for each in classifiers]
+    assert [each[1] for each in named if each] == supported()
+    readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+    assert f"CPython {', '.join(supported()[:-1])} and {supported()[-1]}," in readme
+
+
+def test_each_supported_version_has_its_header():
+    headers = {path.stem for path in (ROOT / "src" / "interp").glob("interp_3*.h")}
+    assert {f"interp_{version.replace('.', '')}" for version in supported()} <= headers
+
+
+def test_installed_version_is_the_one_of_this_tree():
+    try:
+        version = importlib.metadata.version("pickletask")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pickletask is used without being installed")
+    assert version == SETTINGS["project"]["version"]
+
+
+def test_readme_names_goals_that_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    goals = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.M))
+    readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:``|\$ )make ([a-z-]+)", readme))
+    assert named >= {"demo", "test", "test-all", "bench"}
+    assert named <= goals
+    assert set(re.findall(r"'make ([a-z-]+) ", makefile)) == goals - {"help"}
+
+
+def test_change_fragments_have_a_known_type():
+    types = {each["directory"] for each in SETTINGS["tool"]["towncrier"]["type"]}
+    for path in (ROOT / "CHANGES").iterdir():
+        if path.name != "README.rst":
+            assert re.fullmatch(rf"(\d+|\+[\w-]+)\.({'|'.join(types)})(\.\d+)?\.rst", path.name)
+
+
+@pytest.mark.parametrize(("shell", "name"), [("bash", "run"), ("sh", "python")])
+def test_shell_scripts_parse(shell, name):
+    path = ROOT / ".ci" / name
+    assert os.access(path, os.X_OK)
+    assert run([shell, "-n", path], ROOT) == (0, "")
+
+
+def test_source_distribution_is_complete(checkout, tool):
+    pytest.importorskip("setuptools", "77")
+    status, output = run([sys.executable, "setup.py", "-q", "sdist"], checkout)
+    assert status == 0, output
+    (archive,) = (checkout / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        packed = {name.partition("/")[2] for name in tar.getnames()}
+    files = {str(path.relative_to(ROOT)) for path in tool("common").project_files(ROOT)}
+    assert {name for name in files if not name.startswith(".git")} <= packed
+
+
+# One line for what is wrong with the machine
+
+
+def test_setup_without_compiler_says_so_in_one_line(checkout):
+    pytest.importorskip("setuptools")
+    command = [sys.executable, "setup.py", "-q", "build_ext"]
+    assert_one_line(run(command, checkout, CC="/nonexistent/cc"), "no C compiler: /nonexistent/cc")
+
+
+def test_setup_without_headers_says_so_in_one_line(checkout, tmp_path):
+    pytest.importorskip("setuptools")
+    hide = (
+        "import sys, sysconfig, runpy\n"
+        "found = sysconfig.get_path\n"
+        f"sysconfig.get_path = lambda name, *a: {str(tmp_path)!r} if name == 'include' else "
+        "found(name, *a)\n"
+        "sys.argv = ['setup.py', '-q', 'build_ext']\n"
+        "runpy.run_path('setup.py', run_name='__main__')\n"
+    )
+    result = run([sys.executable, "-c", hide], checkout)
+    assert_one_line(result, r"no Python headers: .* lacks Python\.h; install")
+
+
+def test_setup_with_unsupported_python_says_so_in_one_line(checkout):
+    pytest.importorskip("setuptools")
+    settings = checkout / "pyproject.toml"
+    bounds = SETTINGS["project"]["requires-python"]
+    settings.write_text(settings.read_text().replace(bounds, ">=3.7,<3.9"))
+    result = run([sys.executable, "setup.py", "-q", "build_ext"], checkout)
+    assert_one_line(result, r"needs CPython 3\.7 to 3\.8 with the GIL; .* is cpython 3\.\d+\.\d+$")
+
+
+def test_make_with_a_python_that_does_not_run_says_so_in_one_line(checkout):
+    result = run(["sh", ".ci/python", "-V"], checkout, PYTHON="/nonexistent/python")
+    assert_one_line(result, "needs CPython .* PYTHON=/nonexistent/python does not run")
+
+
+def test_make_with_an_unsupported_python_says_so_in_one_line(checkout):
+    old = checkout / "python3"
+    old.write_text("#!/bin/sh\necho cpython 3.8.1\nexit 1\n")
+    old.chmod(0o755)
+    result = run(["sh", ".ci/python", "-V"], checkout, PYTHON=str(old))
+    assert_one_line(result, "needs CPython .* PYTHON=.*/python3 is cpython 3.8.1$")
+
+
+def test_make_without_compiler_says_so_in_one_line(checkout):
+    command = [sys.executable, ".ci/env.py", "--", "true"]
+    assert_one_line(run(command, checkout, CC="/nonexistent/cc"), "no C compiler: /nonexistent/cc")
+
+
+def test_make_without_registry_says_so_in_one_line(checkout):
+    command = [sys.executable, ".ci/env.py", "--", "true"]
+    result = run(command, checkout, PIP_INDEX_URL=CLOSED_PORT, PIP_RETRIES="0")
+    assert_one_line(result, "cannot install setuptools.*is the package registry reachable")
+
+
+def test_test_all_without_any_python_fails_in_one_line(checkout):
+    command = [sys.executable, ".ci/test_all.py", "--pythons", "/nonexistent/python"]
+    assert_one_line(run(command, checkout), "/nonexistent/python does not run")
+
+
+def test_candidates_that_do_not_run_are_passed_over(tool, tmp_path, monkeypatch):
+    shim = tmp_path / f"python3.{sys.version_info.minor}"
+    shim.write_text("#!/bin/sh\necho no such version >&2\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    common = tool("common")
+    assert str(shim) in common.candidate_paths()
+    assert common.probe(str(shim)) is None
+    same = [sys.executable, sys.executable]
+    assert [each.version for each in common.find_interpreters(same)] == [sys.version_info[:3]]
+
+
+# The helpers of conftest.py
+
+
+def test_run_isolated_gives_output_and_finds_the_package(run_isolated):
+    code = "import sys, conftest, pickletask\nprint(sys.argv[1:], sys.stdin.read())"
+    done = run_isolated(code, 1, "two", input=b"three")
+    assert done.stdout == "['1', 'two'] three\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os\nprint('said', flush=True)\nos.abort()", r"crashed: SIGABRT(?s:.*)said"),
+        ("raise ValueError('why')", r"exited with status 1(?s:.*)ValueError: why"),
+        ("import time\ntime.sleep(60)  # here", r"hung(?s:.*)script.py\", line 2 in <module>"),
+    ],
+)
+def test_run_isolated_fails_with_the_output(run_isolated, code, message):
+    with pytest.raises(pytest.fail.Exception, match=message):
+        run_isolated(code, timeout=3)
+
+
+def test_run_isolated_accepts_the_expected_status(run_isolated):
+    assert run_isolated("import os\nos.abort()", expect=-6).returncode == -6
+    assert run_isolated("raise SystemExit(3)", expect=None).returncode == 3
+    with pytest.raises(pytest.fail.Exception, match="crashed"):
+        run_isolated("import os\nos.abort()", expect=None)
+
+
+def test_resume_in_fresh_process_gives_what_was_printed(resume_in_fresh_process, pickler, protocol):
+    data = pickler.dumps([1, "two"], protocol)
+    resume = "for value in task: print(value)"
+    assert resume_in_fresh_process(data, resume).splitlines() == ["1", "two"]
