@@ -1,18 +1,21 @@
 /* Pools of C stacks.
 
-   A free stack is in one of three places, and the first that has one gives
-   the next stack:
+   The free stacks form one list, the one released last in front.  The nearer
+   to the front, the more memory a stack keeps:
 
-        hot     the STACK_HOT_LIMIT released last, with all their pages: a
-                ring, so that a release never costs more than pushing the
-                oldest of them out
-        cold    those pushed out, the last one first.  STACK_WARM_LIMIT of
-                them keep the topmost pages, where a task begins; the others
-                have given all pages back
-        unused  the rest of the newest arena, never handed out so far
+        free      hot_last         warm_last
+         |            |                |
+         v            v                v
+        hot ... ... hot, warm ... ... warm, cold ... ... cold
 
-   So stacks are reused strictly last in, first out: what is in the
-   processor's cache is used again first.
+        hot     the STACK_HOT_LIMIT released last: all pages
+        warm    STACK_WARM_LIMIT more: the topmost pages, where tasks begin
+        cold    the others: none
+
+   A release pushes the last hot stack over the first border and the last
+   warm one over the second, and never costs more than that.  Stacks are thus
+   reused strictly last in, first out (what is in the processor's cache is used
+   again first), and a stack is used for the first time when none is free.
 
    Arenas grow with the number of stacks, so that a program of few tasks
    reserves little and one of 100 000 tasks needs few mappings. */
@@ -43,7 +46,10 @@
 #define ARENA_BYTES_LIMIT ((size_t)1 << 30)
 #define ARENA_SHARE 16
 
-/* Cold stacks that keep some bytes, and how many. */
+/* Free stacks that keep all pages, and those that keep some bytes. */
+#ifndef STACK_HOT_LIMIT
+#  define STACK_HOT_LIMIT 64
+#endif
 #ifndef STACK_WARM_LIMIT
 #  define STACK_WARM_LIMIT 1024
 #endif
@@ -87,25 +93,26 @@ stack_check(const stack *s)
     assert(s->low - STACK_GUARD_SIZE >= arena->base);
     assert(s->high <= arena->base + arena->bytes);
     assert(!(s->flags & STACK_LIVE) || !(s->flags & STACK_EMPTY));
-    assert(!(s->flags & STACK_LIVE) || s->next == NULL);
     assert(!(s->flags & STACK_LIVE) || arena->live > 0);
     (void)arena;
     return true;
 }
 
 #ifndef NDEBUG
-/* Every stack is live, hot, cold or unused. */
+/* Every stack is live, hot, warm, cold or unused. */
 static bool
 pool_check(const stack_pool *pool)
 {
     const stack_arena *newest = pool->arenas;
     size_t unused = newest == NULL ? 0 : newest->count - newest->used;
+    size_t free_count = pool->hot_count + pool->warm_count + pool->cold_count;
 
-    assert(pool->live + pool->hot_count + pool->cold_count + unused
-           == pool->total);
+    assert(pool->live + free_count + unused == pool->total);
     assert(pool->hot_count <= STACK_HOT_LIMIT);
-    assert(pool->hot_end < STACK_HOT_LIMIT);
-    assert((pool->cold == NULL) == (pool->cold_count == 0));
+    assert(pool->warm_count <= STACK_WARM_LIMIT);
+    assert((pool->free == NULL) == (free_count == 0));
+    assert((pool->hot_last == NULL) == (pool->hot_count == 0));
+    assert((pool->warm_last == NULL) == (pool->warm_count == 0));
     return true;
 }
 
@@ -154,52 +161,95 @@ scribble(stack *s)
 /* ------------------------------------------------------------------------- */
 /* Free stacks */
 
-/* The hot stack released last, which the caller owns. */
+/* Takes the free stack released last; the caller owns it.  There is one. */
 static stack *
-pop_hot(stack_pool *pool)
+pop_free(stack_pool *pool)
 {
-    pool->hot_end = (pool->hot_end + STACK_HOT_LIMIT - 1) % STACK_HOT_LIMIT;
-    pool->hot_count--;
-    return pool->hot[pool->hot_end];
-}
+    stack *s = pool->free;
 
-static stack *
-pop_cold(stack_pool *pool)
-{
-    stack *s = pool->cold;
-
-    pool->cold = s->next;
-    pool->cold_count--;
+    pool->free = s->next;
+    if (pool->free != NULL) {
+        pool->free->previous = NULL;
+    }
+    if (pool->hot_count > 0) {
+        if (--pool->hot_count == 0) {
+            pool->hot_last = NULL;
+        }
+    }
+    else if (pool->warm_count > 0) {
+        if (--pool->warm_count == 0) {
+            pool->warm_last = NULL;
+        }
+    }
+    else {
+        pool->cold_count--;
+    }
     s->next = NULL;
     return s;
 }
 
+/* Moves the borders, so that one hot stack less remains, and not too many
+   warm ones. */
 static void
-push_cold(stack_pool *pool, stack *s)
+cool(stack_pool *pool)
 {
-    bool warm = pool->cold_count < STACK_WARM_LIMIT;
+    stack *s = pool->hot_last;
 
-    arena_give_back(s, warm ? STACK_WARM_BYTES : 0);
-    s->next = pool->cold;
-    pool->cold = s;
-    pool->cold_count++;
+    pool->hot_last = s->previous;
+    pool->hot_count--;
+    arena_give_back(s, STACK_WARM_BYTES);
+    if (pool->warm_count++ == 0) {
+        pool->warm_last = s;
+    }
+    if (pool->warm_count > STACK_WARM_LIMIT) {
+        s = pool->warm_last;
+        pool->warm_last = s->previous;
+        pool->warm_count--;
+        arena_give_back(s, 0);
+        pool->cold_count++;
+    }
 }
 
-/* Steals `s`; pushes the oldest hot stack out if there are too many. */
+/* Steals `s`. */
 static void
-push_hot(stack_pool *pool, stack *s)
+push_free(stack_pool *pool, stack *s)
 {
-    stack *oldest = NULL;
-
-    if (pool->hot_count == STACK_HOT_LIMIT) {
-        oldest = pool->hot[pool->hot_end];
-        pool->hot_count--;
+    s->previous = NULL;
+    s->next = pool->free;
+    if (s->next != NULL) {
+        s->next->previous = s;
     }
-    pool->hot[pool->hot_end] = s;
-    pool->hot_end = (pool->hot_end + 1) % STACK_HOT_LIMIT;
-    pool->hot_count++;
-    if (oldest != NULL) {
-        push_cold(pool, oldest);
+    pool->free = s;
+    if (pool->hot_count++ == 0) {
+        pool->hot_last = s;
+    }
+    if (pool->hot_count > STACK_HOT_LIMIT) {
+        cool(pool);
+    }
+}
+
+/* Makes all free stacks cold and drops those of arenas without live stacks:
+   these can be unmapped now. */
+static void
+cool_all(stack_pool *pool)
+{
+    stack **link = &pool->free;
+    stack *previous = NULL;
+
+    pool->hot_last = pool->warm_last = NULL;
+    pool->hot_count = pool->warm_count = pool->cold_count = 0;
+    while (*link != NULL) {
+        stack *s = *link;
+
+        if (s->arena->live == 0) {
+            *link = s->next;
+            continue;
+        }
+        arena_give_back(s, 0);
+        s->previous = previous;
+        previous = s;
+        pool->cold_count++;
+        link = &s->next;
     }
 }
 
@@ -288,45 +338,13 @@ stack_pool_init(stack_pool *pool, size_t size)
     assert(pool_check(pool));
 }
 
-/* Drops the free stacks of arenas without live stacks from the pool. */
-static void
-forget_idle(stack_pool *pool)
-{
-    size_t hot_count = pool->hot_count;
-    size_t from = pool->hot_end + STACK_HOT_LIMIT - hot_count;
-    size_t kept = 0;
-    stack **link = &pool->cold;
-
-    /* The ring's first place is `from`; keep the order of those that stay. */
-    for (size_t i = 0; i < hot_count; i++) {
-        stack *s = pool->hot[(from + i) % STACK_HOT_LIMIT];
-
-        if (s->arena->live > 0) {
-            pool->hot[(from + kept) % STACK_HOT_LIMIT] = s;
-            kept++;
-        }
-    }
-    pool->hot_count = kept;
-    pool->hot_end = (from + kept) % STACK_HOT_LIMIT;
-
-    while (*link != NULL) {
-        if ((*link)->arena->live > 0) {
-            link = &(*link)->next;
-        }
-        else {
-            *link = (*link)->next;
-            pool->cold_count--;
-        }
-    }
-}
-
-/* Unmaps the arenas without live stacks. */
-static void
-free_idle(stack_pool *pool)
+void
+stack_pool_trim(stack_pool *pool)
 {
     stack_arena **link = &pool->arenas;
 
-    forget_idle(pool);
+    assert(pool_check(pool));
+    cool_all(pool);
     while (*link != NULL) {
         stack_arena *arena = *link;
 
@@ -339,31 +357,14 @@ free_idle(stack_pool *pool)
             arena_free(arena);
         }
     }
-}
-
-void
-stack_pool_trim(stack_pool *pool)
-{
-    size_t from;
-
-    assert(pool_check(pool));
-    free_idle(pool);
-    from = pool->hot_end + STACK_HOT_LIMIT - pool->hot_count;
-    for (size_t i = 0; i < pool->hot_count; i++) {
-        arena_give_back(pool->hot[(from + i) % STACK_HOT_LIMIT], 0);
-    }
-    for (stack *s = pool->cold; s != NULL; s = s->next) {
-        arena_give_back(s, 0);
-    }
     assert(pool_check(pool));
 }
 
 void
 stack_pool_fini(stack_pool *pool)
 {
-    assert(pool_check(pool));
-    free_idle(pool);
-    /* The records of the others go on describing their live stacks. */
+    stack_pool_trim(pool);
+    /* What's left has live stacks, which its records go on describing. */
     for (stack_arena *arena = pool->arenas; arena != NULL;
          arena = arena->next) {
         arena->pool = NULL;
@@ -380,11 +381,8 @@ stack_acquire(stack_pool *pool)
     stack *s;
 
     assert(pool_check(pool));
-    if (pool->hot_count > 0) {
-        s = pop_hot(pool);
-    }
-    else if (pool->cold_count > 0) {
-        s = pop_cold(pool);
+    if (pool->free != NULL) {
+        s = pop_free(pool);
     }
     else {
         s = take_unused(pool);
@@ -412,7 +410,7 @@ stack_release(stack_pool *pool, stack *s)
     s->flags = 0;
     s->arena->live--;
     pool->live--;
-    push_hot(pool, s);
+    push_free(pool, s);
     assert(pool_check(pool));
 }
 

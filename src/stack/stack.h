@@ -30,11 +30,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* So many released stacks stay as they are; older ones lose pages. */
-#ifndef STACK_HOT_LIMIT
-#  define STACK_HOT_LIMIT 64
-#endif
-
 typedef struct stack_arena stack_arena;
 
 /* Usable bytes are [low, high); both are page aligned.  The guard lies just
@@ -43,7 +38,8 @@ typedef struct stack_arena stack_arena;
 typedef struct stack {
     char *low;
     char *high;
-    struct stack *next;         /* in the pool's list of cold stacks */
+    struct stack *next;         /* in the pool's list of free stacks */
+    struct stack *previous;
     stack_arena *arena;         /* borrowed: where the memory comes from */
     unsigned flags;             /* of STACK_LIVE, STACK_EMPTY */
     unsigned valgrind_id;
@@ -58,12 +54,13 @@ typedef struct stack_pool {
     stack_arena *arenas;        /* owned; newest first */
     size_t total;               /* stacks the arenas have room for */
     size_t live;                /* of these: acquired */
-    stack *cold;                /* released long ago, the last one first */
-    size_t cold_count;
+    stack *free;                /* free stacks: hot, then warm, then cold */
+    stack *hot_last;            /* NULL: none is hot */
+    stack *warm_last;           /* NULL: none is warm */
     size_t hot_count;
-    size_t hot_end;             /* index after the last one released */
+    size_t warm_count;
+    size_t cold_count;
     bool guard_by_mprotect;     /* the kernel has no lightweight guards */
-    stack *hot[STACK_HOT_LIMIT];    /* ring of those released last */
 } stack_pool;
 
 /* Runs on a new stack.  Must never return: the process is aborted if it does.
@@ -84,7 +81,7 @@ stack *stack_acquire(stack_pool *pool);
 
 /* Steals `s`, which came from this very pool.  What is suspended there is
    forgotten.  Must be called while running on another stack.  Cannot fail;
-   costs one system call at most and leaves errno alone. */
+   costs two system calls at most and leaves errno alone. */
 void stack_release(stack_pool *pool, stack *s);
 
 /* Gives the memory of all free stacks back to the operating system. */
