@@ -1,0 +1,366 @@
+/* Walking the frames of a suspended fiber: see chain.h for the reasoning. */
+#include "chain.h"
+
+#include "distance.h"
+#include "landing.h"
+#include "soften.h"
+
+/* ---- the list --------------------------------------------------------- */
+
+static void
+chain_init(chain *c)
+{
+    c->links = c->small;
+    c->count = 0;
+    c->room = CHAIN_SMALL;
+    c->where = NULL;
+    c->why = NULL;
+}
+
+void
+chain_clear(chain *c)
+{
+    if (c->links != c->small) {
+        PyMem_Free(c->links);
+    }
+    c->links = c->small;
+    c->count = 0;
+}
+
+/* Room for one more link, zeroed but for the frame. NULL with an exception if
+ * there's no memory. */
+static chain_link *
+chain_append(chain *c, iframe *f)
+{
+    if (c->count == c->room) {
+        size_t size = sizeof(chain_link) * c->room;
+        chain_link *links = PyMem_Malloc(4 * size);
+        if (links == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        memcpy(links, c->links, size);
+        if (c->links != c->small) {
+            PyMem_Free(c->links);
+        }
+        c->links = links;
+        c->room *= 4;
+    }
+    chain_link *link = &c->links[c->count++];
+    memset(link, 0, sizeof(*link));
+    link->frame = f;
+    link->pc = -1;
+    return link;
+}
+
+static chain_result
+refuse(chain *c, iframe *where, const char *why)
+{
+    c->where = where;
+    c->why = why;
+    return CHAIN_REFUSED;
+}
+
+/* ---- one frame -------------------------------------------------------- */
+
+/* Finds the instruction in which f stands. 0, or -1 with an exception. */
+static int
+locate(chain_link *link, const analysis **a)
+{
+    iframe *f = link->frame;
+    analysis_instruction at;
+
+    *a = analysis_get(iframe_code(f));
+    if (*a == NULL) {
+        return -1;
+    }
+    link->pc = analysis_start(*a, iframe_unit(f));
+    if (analysis_at(*a, link->pc, &at) < 0) {
+        goto lost;
+    }
+    if (at.opcode == INTERP_OP_PRECALL) {
+        link->pc = analysis_start(*a, at.next);
+        while (analysis_at(*a, link->pc, &at) == 0
+               && at.opcode == EXTENDED_ARG)
+        {
+            link->pc = at.next;
+        }
+        if (at.opcode != CALL) {
+            goto lost;
+        }
+    }
+    link->opcode = at.opcode;
+    link->oparg = at.oparg;
+    link->next = at.next;
+    return 0;
+
+lost:
+    PyErr_Format(PyExc_SystemError,
+                 "pickletask: %U stands at code unit %d, which is no "
+                 "instruction", iframe_code(f)->co_qualname, iframe_unit(f));
+    return -1;
+}
+
+int
+chain_locate(chain_link *link)
+{
+    const analysis *a;
+    return locate(link, &a);
+}
+
+/* Is `callable` what the interpreter calls to reach the function of `call`? */
+static int
+is_called(PyObject *callable, const fiber_call *call)
+{
+    if (callable == NULL) {
+        return 0;
+    }
+    if (PyCFunction_Check(callable)) {
+        return (void (*)(void))PyCFunction_GET_FUNCTION(callable)
+                   == call->function
+               && PyCFunction_GET_SELF(callable) == call->self;
+    }
+    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
+        PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
+        return (void (*)(void))method->ml_meth == call->function;
+    }
+    return 0;
+}
+
+/* The callable of a pending CALL or CALL_KW whose operands end at `end`
+ * (before the names of a CALL_KW); *first is set to its first argument,
+ * which may be self. Borrowed; NULL if there is none. */
+static PyObject *
+call_operands(PyObject **end, int oparg, PyObject ***first)
+{
+    PyObject **args = end - oparg;
+    PyObject *below = args[-2], *above = args[-1];
+    *first = args;
+#if INTERP_CALLABLE_FIRST
+    if (above != NULL) {
+        *first = args - 1;
+    }
+    return below;
+#else
+    if (below != NULL) {
+        *first = args - 1;
+        return below;
+    }
+    return above;
+#endif
+}
+
+/* Was the call that suspends made by the pending instruction itself? */
+static int
+call_is_direct(const chain_link *link, const fiber_call *call,
+               PyObject **base)
+{
+    PyObject **top = base + link->depth;
+    PyObject *const *end = call->args + call->nargs;
+    PyObject **first;
+
+    if (call->kwnames != NULL) {
+        end += PyTuple_GET_SIZE(call->kwnames);
+    }
+    if (link->opcode == FOR_ITER) {
+        return call->args == NULL && call->function == NULL
+               && top[-1] == call->self;
+    }
+    if (call->args == NULL) {
+        return 0;
+    }
+    if (link->opcode == INTERP_OP_CALL_KW) {
+        top--;
+    }
+    else if (link->opcode == CALL_FUNCTION_EX) {
+        if (link->oparg & 1) {
+            top--;
+        }
+        PyObject *args = top[-1];
+        PyObject *callable = INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+        if (!PyTuple_CheckExact(args) || call->kwnames != NULL
+            || !is_called(callable, call))
+        {
+            return 0;
+        }
+        PyObject **items = ((PyTupleObject *)args)->ob_item;
+        return end == items + PyTuple_GET_SIZE(args)
+               && (call->args == items || call->args == items + 1);
+    }
+    else if (link->opcode != CALL) {
+        return 0;
+    }
+    PyObject *callable = call_operands(top, link->oparg, &first);
+    return is_called(callable, call) && end == top
+           && (call->args == first || call->args == first + 1);
+}
+
+/* The innermost frame of a parked fiber. */
+static chain_result
+walk_innermost(chain *c, iframe *f, const fiber_saved *saved)
+{
+    chain_link *link = chain_append(c, f);
+    const analysis *a;
+    PyObject **base = iframe_stackbase(f);
+
+    if (link == NULL || locate(link, &a) < 0) {
+        return CHAIN_FAILED;
+    }
+    link->depth = analysis_depth(a, link->pc);
+    link->kept = analysis_kept(a, link->pc);
+    if (saved->call == NULL || link->depth < 0 || link->kept < 0
+        || !call_is_direct(link, saved->call, base))
+    {
+        return refuse(c, f, "called the function that switches");
+    }
+    link->how = PENDING_PUSH;
+    link->held = interp_saved_traced(&saved->interp);
+    return CHAIN_KNOWN;
+}
+
+/* A frame that waits for the generator of the next inner frame, which runs in
+ * an interpreter loop of its own. */
+static chain_result
+walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
+{
+    const analysis *a;
+    PyObject **base = iframe_stackbase(outer);
+    PyObject *gen = NULL;
+
+    if (!iframe_is_generator(inner)) {
+        return refuse(c, outer, "called Python code");
+    }
+    chain_link *link = chain_append(c, outer);
+    if (link == NULL || locate(link, &a) < 0) {
+        return CHAIN_FAILED;
+    }
+    link->waits = iframe_depth(outer) >= 0;
+    link->depth = link->waits ? iframe_depth(outer)
+                              : analysis_depth(a, link->pc);
+    link->kept = analysis_kept(a, link->pc);
+    link->how = PENDING_GENERATOR;
+    if (link->kept < 1 || link->depth < link->kept) {
+        return refuse(c, outer, "resumed a generator");
+    }
+    if (link->opcode == FOR_ITER || link->opcode == SEND) {
+        gen = base[link->kept - 1];
+    }
+    if (gen != (PyObject *)iframe_generator(inner)) {
+        return refuse(c, outer, "resumed a generator");
+    }
+    if (!link->waits
+        && !distance_is_known(link->opcode,
+                              interp_loop_distance(loop, inner, outer)))
+    {
+        return refuse(c, outer, "resumed a generator through C code");
+    }
+    return CHAIN_KNOWN;
+}
+
+/* ---- the whole chain -------------------------------------------------- */
+
+/* Appends what stands outside the frame appended last. */
+static chain_result
+walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
+           interp_loop loop)
+{
+    for (;;) {
+        iframe *inner = c->links[c->count - 1].frame;
+        iframe *outer = inner->previous;
+        int entry = iframe_is_entry(inner);
+
+        if (entry && outer != NULL && iframe_is_marker(outer)) {
+            outer = outer->previous;
+        }
+        if (outer == NULL || landing_is_base(outer)) {
+            if (!f->landed && iframe_function(inner) != hooks->function(f)) {
+                return refuse(c, NULL, "began with C code");
+            }
+            return CHAIN_KNOWN;
+        }
+        if (iframe_is_shim(outer)) {
+            return refuse(c, outer->previous, "called a class");
+        }
+        if (entry) {
+            chain_result result = walk_generator(c, outer, inner, &loop);
+            if (result != CHAIN_KNOWN) {
+                return result;
+            }
+            continue;
+        }
+        chain_link *link = chain_append(c, outer);
+        if (link == NULL) {
+            return CHAIN_FAILED;
+        }
+        link->waits = 1;
+        link->depth = link->kept = iframe_depth(outer);
+        link->how = iframe_is_generator(inner) ? PENDING_GENERATOR
+                                               : PENDING_PUSH;
+        if (all && chain_locate(link) < 0) {
+            return CHAIN_FAILED;
+        }
+    }
+}
+
+chain_result
+chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
+{
+    interp_loop loop = NULL;
+
+    chain_init(c);
+    if (f->state == FIBER_SOFT) {
+        chain_link *link = chain_append(c, f->image->top);
+        if (link == NULL) {
+            return CHAIN_FAILED;
+        }
+        link->waits = 1;
+        link->depth = link->kept = iframe_depth(link->frame);
+        if (all && chain_locate(link) < 0) {
+            return CHAIN_FAILED;
+        }
+    }
+    else {
+        assert(f->state == FIBER_PARKED);
+        iframe *top = interp_saved_frame(&f->saved->interp);
+        if (top == NULL) {
+            return refuse(c, NULL, "began with C code");
+        }
+        chain_result result = walk_innermost(c, top, f->saved);
+        if (result != CHAIN_KNOWN) {
+            return result;
+        }
+        loop = interp_saved_loop(&f->saved->interp);
+    }
+    return walk_outer(c, f, hooks, all, loop);
+}
+
+/* ---- for messages ----------------------------------------------------- */
+
+PyObject *
+chain_callable(iframe *f)
+{
+    chain_link link = {.frame = f};
+    const analysis *a;
+    PyObject **first, **top;
+
+    if (locate(&link, &a) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    int depth = analysis_depth(a, link.pc);
+    top = iframe_stackbase(f) + depth;
+    if (depth < 0 || iframe_depth(f) >= 0) {
+        return NULL;
+    }
+    if (link.opcode == CALL) {
+        return call_operands(top, link.oparg, &first);
+    }
+    if (link.opcode == INTERP_OP_CALL_KW) {
+        return call_operands(top - 1, link.oparg, &first);
+    }
+    if (link.opcode == CALL_FUNCTION_EX) {
+        top -= link.oparg & 1;
+        return INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+    }
+    return NULL;
+}

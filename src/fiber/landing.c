@@ -1,0 +1,479 @@
+/* Soft to running: see landing.h. */
+#include "landing.h"
+
+#include "chain.h"
+#include "interp/clear.h"
+
+/* ---- raisers ---------------------------------------------------------- */
+
+/* An operand that raises whatever is done with it. The landing object is
+ * one without an exception: it raises MemoryError. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *exception;        /* owned; NULL: MemoryError */
+} raiser;
+
+static PyObject *the_landing;           /* a raiser, owned */
+static PyFunctionObject *landing_function;  /* T's; owned */
+static PyFunctionObject *base_function;     /* owned; see landing_is_base() */
+
+static PyObject *
+raiser_raise(PyObject *self)
+{
+    PyObject *exception = ((raiser *)self)->exception;
+    if (exception == NULL) {
+        return PyErr_NoMemory();
+    }
+    ((raiser *)self)->exception = NULL;
+    PyErr_Restore(Py_NewRef(Py_TYPE(exception)), exception,
+                  PyException_GetTraceback(exception));
+    return NULL;
+}
+
+static PyObject *
+raiser_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return raiser_raise(self);
+}
+
+static PyObject *
+raiser_iter(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+static void
+raiser_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((raiser *)self)->exception);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A raiser of the exception that is set, which is cleared; the landing object
+ * if there's no memory for one. New reference. */
+static PyObject *
+raiser_of_error(void)
+{
+    PyObject *type, *value, *traceback;
+    raiser *self;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    self = PyObject_New(raiser, Py_TYPE(the_landing));
+    if (self == NULL) {
+        PyErr_Clear();
+        Py_DECREF(value);
+        self = (raiser *)Py_NewRef(the_landing);
+    }
+    else {
+        self->exception = value;
+    }
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return (PyObject *)self;
+}
+
+/* ---- what the next instruction does ------------------------------------ */
+
+/* Makes frame f, suspended in `link`, repeat its pending instruction with an
+ * operand that raises.  Steals the raiser. Returns the object to deliver,
+ * which becomes the last operand. */
+static PyObject *
+repeat_and_raise(const chain_link *link, PyObject *raiser)
+{
+    iframe *f = link->frame;
+    int pc = link->pc - interp_prefixes(link->oparg);
+    int depth = iframe_depth(f), args = link->oparg;
+    PyObject **top = iframe_stackbase(f) + depth;
+    PyObject *last = NULL, **start = top;
+
+    if (link->opcode == FOR_ITER) {
+        Py_SETREF(top[-1], raiser);
+        last = *--top;
+    }
+    else if (link->opcode == SEND) {
+        Py_SETREF(top[-1], raiser);
+        last = Py_NewRef(Py_None);
+    }
+    else if (link->opcode == CALL_FUNCTION_EX) {
+        *top++ = INTERP_CALLABLE_FIRST ? raiser : NULL;
+        *top++ = INTERP_CALLABLE_FIRST ? NULL : raiser;
+        last = PyTuple_New(0);
+        if (link->oparg & 1) {
+            /* An empty dict must come last, and its memory may be lacking:
+             * then a tuple raises just as well, in place of the dict. */
+            *top++ = last;
+            last = PyDict_New();
+            if (last == NULL) {
+                PyErr_Clear();
+                last = Py_NewRef(top[-1]);
+            }
+        }
+    }
+    else {
+        *top++ = INTERP_CALLABLE_FIRST ? raiser : NULL;
+        *top++ = INTERP_CALLABLE_FIRST ? Py_NewRef(Py_None) : raiser;
+        while (--args >= 0) {
+            *top++ = Py_NewRef(Py_None);
+        }
+        if (link->opcode == INTERP_OP_CALL_KW) {
+            last = PyTuple_New(0);
+        }
+        else {
+            last = *--top;
+        }
+        if (INTERP_OP_PRECALL >= 0) {
+            /* Its own prefixes and caches are as long as CALL's prefixes
+             * and one cache. */
+            pc -= 2 + interp_prefixes(link->oparg);
+        }
+    }
+    iframe_set_depth(f, depth + (int)(top - start));
+    iframe_go_to(f, pc);
+    return last;
+}
+
+/* ---- landing ----------------------------------------------------------- */
+
+/* What the landing object's __invert__ is to do; it runs at once. */
+typedef struct {
+    fiber_thread *thread;
+    iframe *top;
+    int frames;
+    _PyErr_StackItem *exc_info;
+    PyObject *value;            /* owned */
+    void (*settle)(fiber_thread *);
+} flight;
+
+static _Thread_local flight *in_flight;
+
+static PyObject *
+landing_invert(PyObject *self)
+{
+    flight *l = in_flight;
+    in_flight = NULL;
+    if (l == NULL) {
+        PyErr_SetString(PyExc_SystemError,
+                        "pickletask: nothing is about to land");
+        return NULL;
+    }
+    PyThreadState *ts = l->thread->tstate;
+    iframe *bottom = l->top, *t = interp_current(ts);
+    while (bottom->previous != NULL && !iframe_is_entry(bottom)) {
+        bottom = bottom->previous;
+    }
+#if INTERP_CALLER_CLEARS_ENTRY
+    iframe_set_entry(t, 0);
+    iframe_set_entry(bottom, 1);
+#else
+    bottom->previous = t->previous;
+#endif
+    t->previous = l->top;
+    ts->exc_info = l->exc_info;
+    /* T itself counts until it returns. */
+    interp_set_depth(ts, l->frames + 1);
+    PyObject *value = l->value;
+    if (l->settle != NULL) {
+        l->settle(l->thread);
+    }
+    return value;
+}
+
+/* Pushes a frame of function's onto the data stack, which has room. It holds
+ * references if `owns`. */
+static iframe *
+push_frame(PyThreadState *ts, PyFunctionObject *function, int owns)
+{
+    PyCodeObject *code = (PyCodeObject *)function->func_code;
+    iframe *f = (iframe *)ts->datastack_top;
+
+    ts->datastack_top += iframe_size(code);
+    assert(ts->datastack_top <= ts->datastack_limit);
+    memset(f, 0, offsetof(iframe, localsplus));
+    iframe_set_executable(f, code, (PyObject *)function);
+    if (owns) {
+        Py_INCREF(code);
+        Py_INCREF(function);
+    }
+    f->f_globals = function->func_globals;
+    f->f_builtins = function->func_builtins;
+    f->owner = FRAME_OWNED_BY_THREAD;
+    iframe_set_depth(f, 0);
+    iframe_go_to(f, 0);
+    return f;
+}
+
+/* Evaluates the frames that end with l->top up to the first that has a loop
+ * of its own. New reference, or NULL with an exception. */
+static PyObject *
+evaluate(PyThreadState *ts, flight *l)
+{
+    iframe *t = push_frame(ts, landing_function, 1);
+    t->localsplus[0] = Py_NewRef(the_landing);
+    iframe_set_depth(t, 1);
+    in_flight = l;
+    return _PyEval_EvalFrameDefault(ts, t, 0);
+}
+
+/* Brings the image onto the data stack of this C stack. */
+static iframe *
+place(PyThreadState *ts, fiber_image *image)
+{
+    if (image->chunk != NULL) {
+        _PyStackChunk *chunk = image->chunk;
+        ts->datastack_chunk = chunk;
+        ts->datastack_top = &chunk->data[1] + image->words;
+        ts->datastack_limit = (PyObject **)((char *)chunk + chunk->size);
+        return image->top;
+    }
+    /* Each frame leaves its new address in `previous` of its old place. */
+    for (int at = 0; at < image->words;) {
+        iframe *f = (iframe *)(image->data + at);
+        iframe *copy = (iframe *)ts->datastack_top;
+        ts->datastack_top += iframe_size(iframe_code(f));
+        memcpy(copy, f, (char *)&f->localsplus[f->stacktop] - (char *)f);
+        if (copy->frame_obj != NULL) {
+            copy->frame_obj->f_frame = copy;
+        }
+        at += (int)FRAME_SPECIALS_SIZE + f->stacktop;
+        f->previous = copy;
+    }
+    PyObject **end = image->data + image->words;
+    iframe **link = &image->top;
+    while (*link != NULL) {
+        PyObject **old = (PyObject **)*link;
+        if (old >= image->data && old < end) {
+            iframe *f = *link;
+            *link = f->previous;
+        }
+        link = &(*link)->previous;
+    }
+    return image->top;
+}
+
+/* ---- generators in loops of their own ----------------------------------- */
+
+#if !INTERP_INLINES_GENERATORS
+
+/* Does what the caller of a generator's loop has to do: takes the generator
+ * out of the thread state and, unless it has yielded, ends it.  `result` is
+ * what the loop returned.  Returns 1 if it was yielded. */
+static int
+leave_generator(PyThreadState *ts, PyGenObject *gen, PyObject *result)
+{
+    ts->exc_info = gen->gi_exc_state.previous_item;
+    gen->gi_exc_state.previous_item = NULL;
+    generator_iframe(gen)->previous = NULL;
+    if (result != NULL && gen->gi_frame_state == FRAME_SUSPENDED) {
+        return 1;
+    }
+    const char *kind = PyCoro_CheckExact(gen)       ? "coroutine"
+                       : PyAsyncGen_CheckExact(gen) ? "async generator"
+                                                    : "generator";
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        _PyErr_FormatFromCause(PyExc_RuntimeError, "%s raised StopIteration",
+                               kind);
+    }
+    else if (result == NULL && PyAsyncGen_CheckExact(gen)
+             && PyErr_ExceptionMatches(PyExc_StopAsyncIteration))
+    {
+        _PyErr_FormatFromCause(PyExc_RuntimeError,
+                               "%s raised StopAsyncIteration", kind);
+    }
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    generator_clear(gen);
+    PyErr_Restore(type, value, traceback);
+    return 0;
+}
+
+/* Makes `outer` go on with the result of the generator it waits for: steals
+ * it (NULL: an exception is set). Returns the object to deliver. */
+static PyObject *
+resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
+             PyObject *result)
+{
+    chain_link link = {.frame = outer};
+    int depth = iframe_depth(outer);
+    int yielded = leave_generator(ts, gen, result);
+
+    /* It was located when the fiber became soft: this can't fail now. */
+    if (yielded || chain_locate(&link) < 0) {
+        return result;
+    }
+    if (result == NULL) {
+        return repeat_and_raise(&link, raiser_of_error());
+    }
+    PyObject *operand = iframe_stackbase(outer)[depth - 1];
+    iframe_set_depth(outer, depth - 1);
+    if (link.opcode == SEND) {
+        Py_DECREF(operand);
+        iframe_go_to(outer, link.next + link.oparg);
+        return result;
+    }
+    /* FOR_ITER finds the generator exhausted when it is repeated. */
+    Py_DECREF(result);
+    iframe_go_to(outer, link.pc - interp_prefixes(link.oparg));
+    return operand;
+}
+
+static PyObject *
+evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
+{
+    for (;;) {
+        iframe *bottom = l->top;
+        while (!iframe_is_entry(bottom) && bottom->previous != NULL) {
+            bottom = bottom->previous;
+        }
+        iframe *outer = bottom->previous;
+        interp_base_set_frame(base, outer);
+        PyObject *result = evaluate(ts, l);
+        if (outer == NULL) {
+            return result;
+        }
+        PyGenObject *gen = iframe_generator(bottom);
+        l->value = resume_outer(ts, outer, gen, result);
+        l->top = outer;
+        l->exc_info = ts->exc_info;
+        l->settle = NULL;
+        l->frames = 1;
+        while (outer->previous != NULL) {
+            outer = outer->previous;
+            l->frames++;
+        }
+    }
+}
+
+#endif
+
+/* ---- a fiber ------------------------------------------------------------ */
+
+PyObject *
+landing(fiber_thread *t, fiber *f, interp_base *base,
+        const fiber_hooks *hooks, void (*settle)(fiber_thread *))
+{
+    PyThreadState *ts = t->tstate;
+    fiber_image *image = f->image;
+    flight l = {.thread = t, .frames = image->frames,
+                .exc_info = image->exc_info, .settle = settle};
+
+#if INTERP_CALLER_CLEARS_ENTRY
+    iframe *below = push_frame(ts, base_function, 0);
+    iframe_set_entry(below, 1);
+#endif
+    l.top = place(ts, image);
+#if INTERP_CALLER_CLEARS_ENTRY
+    iframe *bottom = l.top;
+    while (bottom->previous != NULL) {
+        bottom = bottom->previous;
+    }
+    bottom->previous = below;
+    l.frames++;
+#endif
+    if (image->chunk == NULL) {
+        f->image = NULL;
+        PyMem_Free(image);
+    }
+    l.value = hooks->deliver(f);
+    if (l.value == NULL) {
+        chain_link link = {.frame = l.top};
+        PyObject *raiser = raiser_of_error();
+        /* Located when it became soft: can't fail now. */
+        (void)chain_locate(&link);
+        l.value = repeat_and_raise(&link, raiser);
+    }
+#if INTERP_INLINES_GENERATORS
+    return evaluate(ts, &l);
+#else
+    return evaluate_all(ts, &l, base);
+#endif
+}
+
+int
+landing_is_base(iframe *f)
+{
+    return base_function != NULL
+           && iframe_function(f) == (PyObject *)base_function;
+}
+
+/* ---- setup -------------------------------------------------------------- */
+
+/* A function whose code is `size` bytes of `bytes`, with no RESUME. New
+ * reference, or NULL with an exception. */
+static PyFunctionObject *
+make_function(const char *bytes, Py_ssize_t size)
+{
+    PyObject *result = NULL, *template, *replace = NULL, *kwargs = NULL;
+    PyObject *code = NULL, *globals = PyDict_New(), *none = PyTuple_New(0);
+
+    template = Py_CompileString("", "<pickletask>", Py_file_input);
+    if (template == NULL || globals == NULL || none == NULL
+        || PyDict_SetItemString(globals, "__builtins__",
+                                PyEval_GetBuiltins()) < 0)
+    {
+        goto error;
+    }
+    replace = PyObject_GetAttrString(template, "replace");
+    kwargs = Py_BuildValue("{s:y#,s:i,s:i,s:y,s:y}", "co_code", bytes, size,
+                           "co_stacksize", 1, "co_flags",
+                           CO_OPTIMIZED | CO_NEWLOCALS, "co_linetable", "",
+                           "co_exceptiontable", "");
+    if (replace == NULL || kwargs == NULL) {
+        goto error;
+    }
+    code = PyObject_Call(replace, none, kwargs);
+    if (code != NULL) {
+        result = PyFunction_New(code, globals);
+    }
+
+error:
+    Py_XDECREF(template);
+    Py_XDECREF(globals);
+    Py_XDECREF(none);
+    Py_XDECREF(replace);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(code);
+    return (PyFunctionObject *)result;
+}
+
+static PyType_Slot raiser_slots[] = {
+    {Py_tp_dealloc, raiser_dealloc},
+    {Py_tp_call, raiser_call},
+    {Py_tp_iter, raiser_iter},
+    {Py_tp_iternext, raiser_raise},
+    {Py_nb_invert, landing_invert},
+    {0, NULL},
+};
+
+static PyType_Spec raiser_spec = {
+    .name = "pickletask._core._raiser",
+    .basicsize = sizeof(raiser),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = raiser_slots,
+};
+
+int
+landing_setup(PyObject *module)
+{
+    static const char land[] = {(char)UNARY_INVERT, 0, (char)RETURN_VALUE, 0};
+    PyObject *type = PyType_FromSpec(&raiser_spec);
+
+    if (type == NULL) {
+        return -1;
+    }
+    the_landing = (PyObject *)PyObject_New(raiser, (PyTypeObject *)type);
+    Py_DECREF(type);
+    if (the_landing == NULL) {
+        return -1;
+    }
+    ((raiser *)the_landing)->exception = NULL;
+    landing_function = make_function(land, sizeof(land));
+    base_function = make_function(land + 2, sizeof(land) - 2);
+    return landing_function == NULL || base_function == NULL ? -1 : 0;
+}

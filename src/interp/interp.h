@@ -1,0 +1,131 @@
+/* All knowledge of CPython's interpreter that the layers above use.
+ *
+ * A minor version of CPython is treated like an ABI: each interp_3xx.h holds
+ * the same short accessors in the same order, and what is equal in every
+ * version stands here, once.  `diff interp_312.h interp_313.h` is the porting
+ * note.  A new minor is one new file.
+ *
+ * Words used everywhere:
+ *   iframe    the interpreter's own frame (not the frame object);
+ *   unit      index of a code unit (2 bytes) in the code object;
+ *   pc        the unit of an instruction's opcode (not of its EXTENDED_ARG);
+ *   pending   the instruction a frame stands in while its callee runs;
+ *   depth     number of entries on a frame's value stack.
+ *
+ * An iframe that waits for a Python callee is "suspended": callee and
+ * arguments are popped, the depth is stored, and the instruction pointer
+ * stands where CPython itself leaves it for a caller.
+ */
+#ifndef PICKLETASK_INTERP_H
+#define PICKLETASK_INTERP_H
+
+#ifndef Py_BUILD_CORE_MODULE
+#  define Py_BUILD_CORE_MODULE 1
+#endif
+#include <Python.h>
+#include <frameobject.h>
+#include <stdint.h>
+#include "internal/pycore_frame.h"
+#include "internal/pycore_code.h"
+
+typedef struct _PyInterpreterFrame iframe;
+
+/* How the result of what a suspended frame waits for reaches it. */
+typedef enum {
+    PENDING_PUSH,       /* the result is pushed; next instruction */
+    PENDING_GENERATOR,  /* FOR_ITER or SEND to a generator that runs: what it
+                         * yields is pushed, its return jumps ahead */
+} interp_pending;
+
+#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
+#  include "interp_311.h"
+#elif PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
+#  include "interp_312.h"
+#elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
+#  include "interp_313.h"
+#else
+#  error "pickletask supports CPython 3.11, 3.12 and 3.13"
+#endif
+
+/* ---- iframes ---------------------------------------------------------- */
+
+/* First entry of the frame's value stack. */
+static inline PyObject **
+iframe_stackbase(iframe *f)
+{
+    return f->localsplus + iframe_code(f)->co_nlocalsplus;
+}
+
+/* The depth while the frame is suspended; -1 while it runs. */
+static inline int
+iframe_depth(iframe *f)
+{
+    return f->stacktop < 0 ? -1
+                           : f->stacktop - iframe_code(f)->co_nlocalsplus;
+}
+
+static inline void
+iframe_set_depth(iframe *f, int depth)
+{
+    f->stacktop = iframe_code(f)->co_nlocalsplus + depth;
+}
+
+static inline int
+iframe_is_generator(iframe *f)
+{
+    return f->owner == FRAME_OWNED_BY_GENERATOR;
+}
+
+/* The generator, coroutine or asynchronous generator around the frame.
+ * Borrowed. */
+static inline PyGenObject *
+iframe_generator(iframe *f)
+{
+    return (PyGenObject *)((char *)f - offsetof(PyGenObject, gi_iframe));
+}
+
+static inline iframe *
+generator_iframe(PyGenObject *gen)
+{
+    return (iframe *)gen->gi_iframe;
+}
+
+/* How many code units of EXTENDED_ARG stand before an instruction. */
+static inline int
+interp_prefixes(int oparg)
+{
+    unsigned int arg = (unsigned int)oparg;
+    return (arg > 0xff) + (arg > 0xffff) + (arg > 0xffffff);
+}
+
+/* ---- data stack chunks ------------------------------------------------ */
+
+/* Turns `size` bytes at `memory` into a chunk that CPython pushes frames
+ * onto but never frees: its first frame starts at data[1], and CPython frees
+ * a chunk only when it pops data[0]. */
+static inline void
+interp_use_chunk(PyThreadState *ts, void *memory, size_t size)
+{
+    _PyStackChunk *chunk = memory;
+    chunk->previous = NULL;
+    chunk->size = size;
+    chunk->top = 0;
+    ts->datastack_chunk = chunk;
+    ts->datastack_top = &chunk->data[1];
+    ts->datastack_limit = (PyObject **)((char *)memory + size);
+}
+
+/* Frees the chunks that CPython added on top of the first one. */
+static inline void
+interp_free_overflow(_PyStackChunk *chunk)
+{
+    PyObjectArenaAllocator arena;
+    PyObject_GetArenaAllocator(&arena);
+    while (chunk != NULL && chunk->previous != NULL) {
+        _PyStackChunk *previous = chunk->previous;
+        arena.free(arena.ctx, chunk, chunk->size);
+        chunk = previous;
+    }
+}
+
+#endif

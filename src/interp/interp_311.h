@@ -1,0 +1,242 @@
+/* CPython 3.11. See interp.h for what every accessor means. */
+#ifndef PICKLETASK_INTERP_311_H
+#define PICKLETASK_INTERP_311_H
+
+#include "opcode.h"
+
+#define INTERP_MINOR 11
+/* Every generator runs in an interpreter loop of its own. */
+#define INTERP_INLINES_GENERATORS 0
+/* The caller of the loop, not the loop, clears the frame it entered with. */
+#define INTERP_CALLER_CLEARS_ENTRY 1
+
+/* Below the arguments of a call: the method or NULL, then the callable. */
+#define INTERP_CALLABLE_FIRST 0
+#define INTERP_OP_PRECALL PRECALL
+#define INTERP_OP_CALL_KW (-1)
+/* A generator's code is its own, beside its frame's. */
+#define INTERP_GENERATOR_HAS_CODE 1
+
+/* ---- iframes ---------------------------------------------------------- */
+
+static inline PyCodeObject *
+iframe_code(iframe *f)
+{
+    return f->f_code;
+}
+
+static inline PyObject *
+iframe_function(iframe *f)
+{
+    return (PyObject *)f->f_func;
+}
+
+static inline void
+iframe_set_executable(iframe *f, PyCodeObject *code, PyObject *function)
+{
+    f->f_code = code;
+    f->f_func = (PyFunctionObject *)function;
+}
+
+/* The frame that an interpreter loop keeps on the C stack. */
+static inline int
+iframe_is_marker(iframe *f)
+{
+    return 0;
+}
+
+/* A frame without a function of its own between a class call and its
+ * __init__. */
+static inline int
+iframe_is_shim(iframe *f)
+{
+    return 0;
+}
+
+/* Did an interpreter loop begin with this frame? */
+static inline int
+iframe_is_entry(iframe *f)
+{
+    return f->is_entry;
+}
+
+static inline void
+iframe_set_entry(iframe *f, int entry)
+{
+    f->is_entry = entry != 0;
+}
+
+/* Instruction pointer as a unit. */
+static inline int
+iframe_unit(iframe *f)
+{
+    return (int)(f->prev_instr - _PyCode_CODE(f->f_code));
+}
+
+/* Makes the frame wait in the instruction at pc, which ends before `next`. */
+static inline void
+iframe_wait(iframe *f, int pc, int next, int oparg, interp_pending how)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + next - 1;
+}
+
+/* Makes a frame that is returned to go on with the instruction at pc. */
+static inline void
+iframe_go_to(iframe *f, int pc)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + pc - 1;
+}
+
+static inline int
+iframe_size(PyCodeObject *code)
+{
+    return code->co_nlocalsplus + code->co_stacksize
+           + (int)FRAME_SPECIALS_SIZE;
+}
+
+/* ---- thread state ----------------------------------------------------- */
+
+typedef struct {
+    _PyCFrame *cframe;
+    _PyStackChunk *chunk;
+    PyObject **top, **limit;
+    _PyErr_StackItem *exc_info;
+    PyObject *context;  /* owned */
+    int depth;
+    int trash;
+    int tracing, event;
+} interp_saved;
+
+/* What an interpreter loop finds below itself on a fresh C stack. */
+typedef _PyCFrame interp_base;
+
+static inline iframe *
+interp_current(PyThreadState *ts)
+{
+    return ts->cframe->current_frame;
+}
+
+static inline void
+interp_set_current(PyThreadState *ts, iframe *f)
+{
+    ts->cframe->current_frame = f;
+}
+
+static inline uint8_t
+interp_use_tracing(PyThreadState *ts)
+{
+    return (ts->c_tracefunc || ts->c_profilefunc) && ts->tracing == 0 ? 255
+                                                                      : 0;
+}
+
+static inline void
+interp_save(PyThreadState *ts, interp_saved *s)
+{
+    s->cframe = ts->cframe;
+    s->chunk = ts->datastack_chunk;
+    s->top = ts->datastack_top;
+    s->limit = ts->datastack_limit;
+    s->exc_info = ts->exc_info;
+    s->context = ts->context;
+    s->depth = ts->recursion_limit - ts->recursion_remaining;
+    s->trash = ts->trash_delete_nesting;
+    s->tracing = ts->tracing;
+    s->event = ts->tracing_what;
+}
+
+static inline void
+interp_load(PyThreadState *ts, const interp_saved *s)
+{
+    ts->cframe = s->cframe;
+    ts->datastack_chunk = s->chunk;
+    ts->datastack_top = s->top;
+    ts->datastack_limit = s->limit;
+    ts->exc_info = s->exc_info;
+    ts->context = s->context;
+    ts->context_ver++;
+    ts->recursion_remaining = ts->recursion_limit - s->depth;
+    ts->trash_delete_nesting = s->trash;
+    ts->tracing = s->tracing;
+    ts->tracing_what = s->event;
+    ts->cframe->use_tracing = interp_use_tracing(ts);
+}
+
+static inline void
+interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
+             PyObject *context)
+{
+    ts->tracing = 0;
+    ts->tracing_what = 0;
+    base->current_frame = NULL;
+    base->previous = &ts->root_cframe;
+    base->use_tracing = interp_use_tracing(ts);
+    ts->cframe = base;
+    ts->exc_info = root;
+    ts->context = context;
+    ts->context_ver++;
+    ts->recursion_remaining = ts->recursion_limit;
+    ts->trash_delete_nesting = 0;
+}
+
+/* The frame that runs, was running, in a saved thread state. Borrowed. */
+static inline iframe *
+interp_saved_frame(const interp_saved *s)
+{
+    return s->cframe->current_frame;
+}
+
+/* Walks the interpreter loops on a C stack. */
+typedef _PyCFrame *interp_loop;
+
+static inline interp_loop
+interp_saved_loop(const interp_saved *s)
+{
+    return s->cframe;
+}
+
+static inline interp_loop
+interp_current_loop(PyThreadState *ts)
+{
+    return ts->cframe;
+}
+
+/* Bytes of C stack between the loop that began with `inner` and the next
+ * outer one, which runs `outer`.  Moves *loop outwards. */
+static inline Py_ssize_t
+interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
+{
+    interp_loop from = *loop;
+    *loop = from->previous;
+    return (char *)from->previous - (char *)from;
+}
+
+/* Did the interpreter report calls of C functions when it was left? Then it
+ * holds references of its own around them. */
+static inline int
+interp_saved_traced(const interp_saved *s)
+{
+    return s->cframe->use_tracing;
+}
+
+/* The frame that an interpreter loop which begins on top of `base` finds
+ * below itself. */
+static inline iframe *
+interp_base_frame(interp_base *base)
+{
+    return base->current_frame;
+}
+
+static inline void
+interp_base_set_frame(interp_base *base, iframe *f)
+{
+    base->current_frame = f;
+}
+
+/* Python-to-Python calls that the thread is deep in from now on. */
+static inline void
+interp_set_depth(PyThreadState *ts, int depth)
+{
+    ts->recursion_remaining = ts->recursion_limit - depth;
+}
+
+#endif

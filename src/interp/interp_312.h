@@ -1,0 +1,237 @@
+/* CPython 3.12. See interp.h for what every accessor means. */
+#ifndef PICKLETASK_INTERP_312_H
+#define PICKLETASK_INTERP_312_H
+
+#include "opcode.h"
+
+#define INTERP_MINOR 12
+/* A generator runs in the interpreter loop of the frame that resumes it. */
+#define INTERP_INLINES_GENERATORS 1
+/* The loop clears every frame it leaves. */
+#define INTERP_CALLER_CLEARS_ENTRY 0
+
+/* Below the arguments of a call: the method or NULL, then the callable. */
+#define INTERP_CALLABLE_FIRST 0
+#define INTERP_OP_PRECALL (-1)
+#define INTERP_OP_CALL_KW (-1)
+/* A generator's code is its frame's. */
+#define INTERP_GENERATOR_HAS_CODE 0
+
+/* ---- iframes ---------------------------------------------------------- */
+
+static inline PyCodeObject *
+iframe_code(iframe *f)
+{
+    return f->f_code;
+}
+
+static inline PyObject *
+iframe_function(iframe *f)
+{
+    return f->f_funcobj;
+}
+
+static inline void
+iframe_set_executable(iframe *f, PyCodeObject *code, PyObject *function)
+{
+    f->f_code = code;
+    f->f_funcobj = function;
+}
+
+/* The frame that an interpreter loop keeps on the C stack. */
+static inline int
+iframe_is_marker(iframe *f)
+{
+    return f->owner == FRAME_OWNED_BY_CSTACK;
+}
+
+/* A frame without a function of its own between a class call and its
+ * __init__. */
+static inline int
+iframe_is_shim(iframe *f)
+{
+    return 0;
+}
+
+/* Did an interpreter loop begin with this frame? */
+static inline int
+iframe_is_entry(iframe *f)
+{
+    return f->previous != NULL && iframe_is_marker(f->previous);
+}
+
+static inline void
+iframe_set_entry(iframe *f, int entry)
+{
+}
+
+/* Instruction pointer as a unit. */
+static inline int
+iframe_unit(iframe *f)
+{
+    return (int)(f->prev_instr - _PyCode_CODE(f->f_code));
+}
+
+/* Makes the frame wait in the instruction at pc, which ends before `next`. */
+static inline void
+iframe_wait(iframe *f, int pc, int next, int oparg, interp_pending how)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + next - 1;
+    f->return_offset = how == PENDING_GENERATOR ? (uint16_t)oparg : 0;
+}
+
+/* Makes a frame that is returned to go on with the instruction at pc. */
+static inline void
+iframe_go_to(iframe *f, int pc)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + pc - 1;
+    f->return_offset = 0;
+}
+
+static inline int
+iframe_size(PyCodeObject *code)
+{
+    return code->co_framesize;
+}
+
+/* ---- thread state ----------------------------------------------------- */
+
+typedef struct {
+    _PyCFrame *cframe;
+    _PyStackChunk *chunk;
+    PyObject **top, **limit;
+    _PyErr_StackItem *exc_info;
+    PyObject *context;  /* owned */
+    int depth, c_depth;
+    int trash;
+    int tracing, event;
+} interp_saved;
+
+/* What an interpreter loop finds below itself on a fresh C stack. */
+typedef _PyCFrame interp_base;
+
+static inline iframe *
+interp_current(PyThreadState *ts)
+{
+    return ts->cframe->current_frame;
+}
+
+static inline void
+interp_set_current(PyThreadState *ts, iframe *f)
+{
+    ts->cframe->current_frame = f;
+}
+
+static inline void
+interp_save(PyThreadState *ts, interp_saved *s)
+{
+    s->cframe = ts->cframe;
+    s->chunk = ts->datastack_chunk;
+    s->top = ts->datastack_top;
+    s->limit = ts->datastack_limit;
+    s->exc_info = ts->exc_info;
+    s->context = ts->context;
+    s->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    s->c_depth = C_RECURSION_LIMIT - ts->c_recursion_remaining;
+    s->trash = ts->trash.delete_nesting;
+    s->tracing = ts->tracing;
+    s->event = ts->what_event;
+}
+
+static inline void
+interp_load(PyThreadState *ts, const interp_saved *s)
+{
+    ts->cframe = s->cframe;
+    ts->datastack_chunk = s->chunk;
+    ts->datastack_top = s->top;
+    ts->datastack_limit = s->limit;
+    ts->exc_info = s->exc_info;
+    ts->context = s->context;
+    ts->context_ver++;
+    ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
+    ts->c_recursion_remaining = C_RECURSION_LIMIT - s->c_depth;
+    ts->trash.delete_nesting = s->trash;
+    ts->tracing = s->tracing;
+    ts->what_event = s->event;
+}
+
+static inline void
+interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
+             PyObject *context)
+{
+    ts->tracing = 0;
+    ts->what_event = -1;
+    base->current_frame = NULL;
+    base->previous = &ts->root_cframe;
+    ts->cframe = base;
+    ts->exc_info = root;
+    ts->context = context;
+    ts->context_ver++;
+    ts->py_recursion_remaining = ts->py_recursion_limit;
+    ts->c_recursion_remaining = C_RECURSION_LIMIT;
+    ts->trash.delete_nesting = 0;
+}
+
+/* The frame that runs, was running, in a saved thread state. Borrowed. */
+static inline iframe *
+interp_saved_frame(const interp_saved *s)
+{
+    return s->cframe->current_frame;
+}
+
+/* Walks the interpreter loops on a C stack; here the frames do. */
+typedef iframe *interp_loop;
+
+static inline interp_loop
+interp_saved_loop(const interp_saved *s)
+{
+    return NULL;
+}
+
+static inline interp_loop
+interp_current_loop(PyThreadState *ts)
+{
+    return NULL;
+}
+
+/* Bytes of C stack between the loop that began with `inner` and the next
+ * outer one, which runs `outer`.  Moves *loop outwards. */
+static inline Py_ssize_t
+interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
+{
+    while (!iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    return (char *)outer - (char *)inner->previous;
+}
+
+/* Did the interpreter report calls of C functions when it was left? Then it
+ * holds references of its own around them. */
+static inline int
+interp_saved_traced(const interp_saved *s)
+{
+    return 0;
+}
+
+/* The frame that an interpreter loop which begins on top of `base` finds
+ * below itself. */
+static inline iframe *
+interp_base_frame(interp_base *base)
+{
+    return base->current_frame;
+}
+
+static inline void
+interp_base_set_frame(interp_base *base, iframe *f)
+{
+    base->current_frame = f;
+}
+
+/* Python-to-Python calls that the thread is deep in from now on. */
+static inline void
+interp_set_depth(PyThreadState *ts, int depth)
+{
+    ts->py_recursion_remaining = ts->py_recursion_limit - depth;
+}
+
+#endif

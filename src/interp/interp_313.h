@@ -1,0 +1,235 @@
+/* CPython 3.13. See interp.h for what every accessor means. */
+#ifndef PICKLETASK_INTERP_313_H
+#define PICKLETASK_INTERP_313_H
+
+#include "opcode.h"
+
+#define INTERP_MINOR 13
+/* A generator runs in the interpreter loop of the frame that resumes it. */
+#define INTERP_INLINES_GENERATORS 1
+/* The loop clears every frame it leaves. */
+#define INTERP_CALLER_CLEARS_ENTRY 0
+
+/* Below the arguments of a call: the callable, then self or NULL. */
+#define INTERP_CALLABLE_FIRST 1
+#define INTERP_OP_PRECALL (-1)
+#define INTERP_OP_CALL_KW CALL_KW
+/* A generator's code is its frame's. */
+#define INTERP_GENERATOR_HAS_CODE 0
+
+/* ---- iframes ---------------------------------------------------------- */
+
+static inline PyCodeObject *
+iframe_code(iframe *f)
+{
+    return (PyCodeObject *)f->f_executable;
+}
+
+static inline PyObject *
+iframe_function(iframe *f)
+{
+    return f->f_funcobj;
+}
+
+static inline void
+iframe_set_executable(iframe *f, PyCodeObject *code, PyObject *function)
+{
+    f->f_executable = (PyObject *)code;
+    f->f_funcobj = function;
+}
+
+/* The frame that an interpreter loop keeps on the C stack. */
+static inline int
+iframe_is_marker(iframe *f)
+{
+    return f->owner == FRAME_OWNED_BY_CSTACK;
+}
+
+/* A frame without a function of its own between a class call and its
+ * __init__. */
+static inline int
+iframe_is_shim(iframe *f)
+{
+    return f->f_funcobj == NULL || !PyFunction_Check(f->f_funcobj);
+}
+
+/* Did an interpreter loop begin with this frame? */
+static inline int
+iframe_is_entry(iframe *f)
+{
+    return f->previous != NULL && iframe_is_marker(f->previous);
+}
+
+static inline void
+iframe_set_entry(iframe *f, int entry)
+{
+}
+
+/* Instruction pointer as a unit. */
+static inline int
+iframe_unit(iframe *f)
+{
+    return (int)(f->instr_ptr - _PyCode_CODE(iframe_code(f)));
+}
+
+/* Makes the frame wait in the instruction at pc, which ends before `next`. */
+static inline void
+iframe_wait(iframe *f, int pc, int next, int oparg, interp_pending how)
+{
+    if (how == PENDING_GENERATOR) {
+        next += oparg;
+    }
+    f->instr_ptr = _PyCode_CODE(iframe_code(f)) + pc;
+    f->return_offset = (uint16_t)(next - pc);
+}
+
+/* Makes a frame that is returned to go on with the instruction at pc. */
+static inline void
+iframe_go_to(iframe *f, int pc)
+{
+    f->instr_ptr = _PyCode_CODE(iframe_code(f)) + pc;
+    f->return_offset = 0;
+}
+
+static inline int
+iframe_size(PyCodeObject *code)
+{
+    return code->co_framesize;
+}
+
+/* ---- thread state ----------------------------------------------------- */
+
+typedef struct {
+    iframe *frame;
+    _PyStackChunk *chunk;
+    PyObject **top, **limit;
+    _PyErr_StackItem *exc_info;
+    PyObject *context;  /* owned */
+    int depth, c_depth;
+    int tracing, event;
+} interp_saved;
+
+/* What an interpreter loop finds below itself on a fresh C stack. */
+typedef struct {
+    char unused;
+} interp_base;
+
+static inline iframe *
+interp_current(PyThreadState *ts)
+{
+    return ts->current_frame;
+}
+
+static inline void
+interp_set_current(PyThreadState *ts, iframe *f)
+{
+    ts->current_frame = f;
+}
+
+static inline void
+interp_save(PyThreadState *ts, interp_saved *s)
+{
+    s->frame = ts->current_frame;
+    s->chunk = ts->datastack_chunk;
+    s->top = ts->datastack_top;
+    s->limit = ts->datastack_limit;
+    s->exc_info = ts->exc_info;
+    s->context = ts->context;
+    s->depth = ts->py_recursion_limit - ts->py_recursion_remaining;
+    s->c_depth = Py_C_RECURSION_LIMIT - ts->c_recursion_remaining;
+    s->tracing = ts->tracing;
+    s->event = ts->what_event;
+}
+
+static inline void
+interp_load(PyThreadState *ts, const interp_saved *s)
+{
+    ts->current_frame = s->frame;
+    ts->datastack_chunk = s->chunk;
+    ts->datastack_top = s->top;
+    ts->datastack_limit = s->limit;
+    ts->exc_info = s->exc_info;
+    ts->context = s->context;
+    ts->context_ver++;
+    ts->py_recursion_remaining = ts->py_recursion_limit - s->depth;
+    ts->c_recursion_remaining = Py_C_RECURSION_LIMIT - s->c_depth;
+    ts->tracing = s->tracing;
+    ts->what_event = s->event;
+}
+
+static inline void
+interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
+             PyObject *context)
+{
+    ts->tracing = 0;
+    ts->what_event = -1;
+    ts->current_frame = NULL;
+    ts->exc_info = root;
+    ts->context = context;
+    ts->context_ver++;
+    ts->py_recursion_remaining = ts->py_recursion_limit;
+    ts->c_recursion_remaining = Py_C_RECURSION_LIMIT;
+}
+
+/* The frame that runs, was running, in a saved thread state. Borrowed. */
+static inline iframe *
+interp_saved_frame(const interp_saved *s)
+{
+    return s->frame;
+}
+
+/* Walks the interpreter loops on a C stack; here the frames do. */
+typedef iframe *interp_loop;
+
+static inline interp_loop
+interp_saved_loop(const interp_saved *s)
+{
+    return NULL;
+}
+
+static inline interp_loop
+interp_current_loop(PyThreadState *ts)
+{
+    return NULL;
+}
+
+/* Bytes of C stack between the loop that began with `inner` and the next
+ * outer one, which runs `outer`.  Moves *loop outwards. */
+static inline Py_ssize_t
+interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
+{
+    while (!iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    return (char *)outer - (char *)inner->previous;
+}
+
+/* Did the interpreter report calls of C functions when it was left? Then it
+ * holds references of its own around them. */
+static inline int
+interp_saved_traced(const interp_saved *s)
+{
+    return 0;
+}
+
+/* The frame that an interpreter loop which begins on top of `base` finds
+ * below itself. */
+static inline iframe *
+interp_base_frame(interp_base *base)
+{
+    return NULL;
+}
+
+static inline void
+interp_base_set_frame(interp_base *base, iframe *f)
+{
+}
+
+/* Python-to-Python calls that the thread is deep in from now on. */
+static inline void
+interp_set_depth(PyThreadState *ts, int depth)
+{
+    ts->py_recursion_remaining = ts->py_recursion_limit - depth;
+}
+
+#endif
