@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from glob import glob
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -20,7 +21,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def check_python():
-    """Raise SystemExit unless the core can be built for the running Python."""
+    """Raise SystemExit unless the core can be built for the running Python.
+
+    Not before something is to be built: pip asks for the metadata first, and refuses another
+    version in a line of its own.
+    """
     with open(os.path.join(HERE, "pyproject.toml"), encoding="utf-8") as file:
         bounds = re.search(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"', file.read(), re.M)
     first, end = map(int, bounds.groups())
@@ -41,6 +46,7 @@ class BuildCore(build_ext):
 
     def build_extensions(self):
         """Compile the core; raises SystemExit with one line where no compiler can."""
+        check_python()
         self.check_tool_chain()
         self.compiler.src_extensions = [*self.compiler.src_extensions, ".S"]
         super().build_extensions()
@@ -77,7 +83,12 @@ class BuildCore(build_ext):
             )
 
 
-check_python()
+if int(setuptools.__version__.partition(".")[0]) < 77:
+    # Older ones print pages about pyproject.toml. pip install fetches a newer one by itself.
+    raise SystemExit(
+        f"pickletask: needs setuptools 77 or newer, not {setuptools.__version__}; use pip "
+        "install ., or make, or pip install -U setuptools in a virtual environment"
+    )
 os.chdir(HERE)
 setup(
     cmdclass={"build_ext": BuildCore},

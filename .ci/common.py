@@ -139,8 +139,8 @@ def find_interpreters(named=()):
     for path in named or candidate_paths():
         interpreter = probe(path)
         if named and (interpreter is None or not interpreter.supported):
-            is_what = "does not run" if interpreter is None else f"is {interpreter}"
-            raise Failure(f"{path} {is_what}, not a supported Python")
+            is_what = f"is Python {interpreter.name}" if interpreter else "does not run"
+            raise Failure(f"{path} {is_what}: not a supported Python")
         if interpreter is not None and interpreter.supported:
             found.setdefault(interpreter.identity, interpreter)
     return sorted(found.values(), key=lambda interpreter: (interpreter.version, interpreter.name))

@@ -266,13 +266,13 @@ def test_source_distribution_is_complete(checkout, tool):
 
 
 def test_setup_without_compiler_says_so_in_one_line(checkout):
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", "77")
     command = [sys.executable, "setup.py", "-q", "build_ext"]
     assert_one_line(run(command, checkout, CC="/nonexistent/cc"), "no C compiler: /nonexistent/cc")
 
 
 def test_setup_without_headers_says_so_in_one_line(checkout, tmp_path):
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", "77")
     hide = (
         "import sys, sysconfig, runpy\n"
         "found = sysconfig.get_path\n"
@@ -286,7 +286,7 @@ def test_setup_without_headers_says_so_in_one_line(checkout, tmp_path):
 
 
 def test_setup_with_unsupported_python_says_so_in_one_line(checkout):
-    pytest.importorskip("setuptools")
+    pytest.importorskip("setuptools", "77")
     settings = checkout / "pyproject.toml"
     bounds = SETTINGS["project"]["requires-python"]
     settings.write_text(settings.read_text().replace(bounds, ">=3.7,<3.9"))
@@ -312,6 +312,17 @@ def test_make_without_compiler_says_so_in_one_line(checkout):
     assert_one_line(run(command, checkout, CC="/nonexistent/cc"), "no C compiler: /nonexistent/cc")
 
 
+def test_make_without_ensurepip_says_so_in_one_line(checkout, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "found = util.find_spec\n"
+        "util.find_spec = lambda name, *a: None if name == 'ensurepip' else found(name, *a)\n"
+    )
+    command = [sys.executable, ".ci/env.py", "--", "true"]
+    result = run(command, checkout, PYTHONPATH=str(tmp_path))
+    assert_one_line(result, r"has no venv and ensurepip modules; install python3\.\d+-venv$")
+
+
 def test_make_without_registry_says_so_in_one_line(checkout):
     command = [sys.executable, ".ci/env.py", "--", "true"]
     result = run(command, checkout, PIP_INDEX_URL=CLOSED_PORT, PIP_RETRIES="0")
@@ -321,6 +332,21 @@ def test_make_without_registry_says_so_in_one_line(checkout):
 def test_test_all_without_any_python_fails_in_one_line(checkout):
     command = [sys.executable, ".ci/test_all.py", "--pythons", "/nonexistent/python"]
     assert_one_line(run(command, checkout), "/nonexistent/python does not run")
+
+
+@pytest.mark.parametrize(
+    ("line", "is_closing"),
+    [
+        ("======= 12 passed, 1 skipped in 3.45s =======", True),
+        ("=== 1 failed, 12 passed in 72.10s (0:01:12) ===", True),
+        ("12 passed in 0.05s", True),
+        ("no tests ran in 0.01s", True),
+        ("======= short test summary info =======", False),
+        ("tests/test_x.py ....s", False),
+    ],
+)
+def test_test_all_knows_the_closing_line(tool, line, is_closing):
+    assert bool(tool("test_all").CLOSING_LINE.match(line)) == is_closing
 
 
 def test_candidates_that_do_not_run_are_passed_over(tool, tmp_path, monkeypatch):
