@@ -41,6 +41,9 @@
 #if defined(__linux__) && !defined(MADV_GUARD_INSTALL)
 #  define MADV_GUARD_INSTALL 102
 #endif
+#if defined(__linux__) && !defined(MADV_POPULATE_READ)
+#  define MADV_POPULATE_READ 22
+#endif
 
 /* ------------------------------------------------------------------------- */
 /* Mapping */
@@ -137,33 +140,48 @@ arena_free(stack_arena *arena)
 /* ------------------------------------------------------------------------- */
 /* Stacks */
 
+#ifdef MADV_GUARD_INSTALL
+/* Whether touching `guard` would be an error, found out without doing it.
+   Some emulators answer every madvise() with success and do nothing. */
 static bool
-install_guard(char *guard, bool *by_mprotect)
+is_guarded(char *guard)
+{
+    return madvise(guard, STACK_GUARD_SIZE, MADV_POPULATE_READ) != 0
+           && errno == EFAULT;
+}
+#endif
+
+static bool
+install_guard(char *guard, stack_guard *kind)
 {
 #ifdef MADV_GUARD_INSTALL
-    if (!*by_mprotect) {
+    if (*kind != STACK_GUARD_MPROTECT) {
         if (madvise(guard, STACK_GUARD_SIZE, MADV_GUARD_INSTALL) == 0) {
-            return true;
+            if (*kind == STACK_GUARD_LIGHT || is_guarded(guard)) {
+                *kind = STACK_GUARD_LIGHT;
+                return true;
+            }
+            *kind = STACK_GUARD_MPROTECT;
         }
         /* Older kernels don't know it, and newer ones refuse it in locked
            memory.  Other errors are about this moment only. */
-        if (errno == EINVAL) {
-            *by_mprotect = true;
+        else if (errno == EINVAL) {
+            *kind = STACK_GUARD_MPROTECT;
         }
     }
 #else
-    *by_mprotect = true;
+    *kind = STACK_GUARD_MPROTECT;
 #endif
     return mprotect(guard, STACK_GUARD_SIZE, PROT_NONE) == 0;
 }
 
 stack *
-arena_carve(stack_arena *arena, bool *by_mprotect)
+arena_carve(stack_arena *arena, stack_guard *kind)
 {
     stack *s = &arena->stacks[arena->used];
 
     assert(arena->used < arena->count);
-    if (!install_guard(s->low - STACK_GUARD_SIZE, by_mprotect)) {
+    if (!install_guard(s->low - STACK_GUARD_SIZE, kind)) {
         errno = ENOMEM;
         return NULL;
     }

@@ -31,9 +31,9 @@ stack_arena *arena_new(size_t count, size_t size);
 void arena_free(stack_arena *arena);
 
 /* Makes the next unused stack usable: installs its guard.  Returns a borrowed
-   stack, or NULL with errno = ENOMEM, when another call may succeed.  Sets
-   *by_mprotect once the kernel turns out to have no lightweight guards. */
-stack *arena_carve(stack_arena *arena, bool *by_mprotect);
+   stack, or NULL with errno = ENOMEM, when another call may succeed.  Learns
+   in *kind what guards the kernel has. */
+stack *arena_carve(stack_arena *arena, stack_guard *kind);
 
 /* Gives the pages of a free stack back, except for `keep` bytes at its top.
    Leaves errno alone. */

@@ -144,14 +144,22 @@ static void
 scribble(stack *s)
 {
 #ifdef STACK_SCRIBBLE
+    enum { BATCH = 256 };
+    unsigned char resident[BATCH];
     size_t page = page_size();
     int saved_errno = errno;
 
-    for (char *p = s->low; p < s->high; p += page) {
-        unsigned char resident = 0;
+    for (char *low = s->low; low < s->high; low += BATCH * page) {
+        size_t rest = (size_t)(s->high - low);
+        size_t pages = rest / page < BATCH ? rest / page : BATCH;
 
-        if (mincore(p, page, (void *)&resident) == 0 && (resident & 1)) {
-            memset(p, 0xDB, page);
+        if (mincore(low, pages * page, (void *)resident) != 0) {
+            continue;
+        }
+        for (size_t i = 0; i < pages; i++) {
+            if (resident[i] & 1) {
+                memset(low + i * page, 0xDB, page);
+            }
         }
     }
     errno = saved_errno;
@@ -315,7 +323,7 @@ take_unused(stack_pool *pool)
             return NULL;
         }
     }
-    return arena_carve(pool->arenas, &pool->guard_by_mprotect);
+    return arena_carve(pool->arenas, &pool->guard);
 }
 
 /* ------------------------------------------------------------------------- */

@@ -48,6 +48,13 @@ typedef struct stack {
 #define STACK_LIVE 1u           /* acquired and not yet released */
 #define STACK_EMPTY 2u          /* free, and all its pages given back */
 
+/* How guards are made: by madvise(), or by mprotect() where that fails. */
+typedef enum stack_guard {
+    STACK_GUARD_UNKNOWN,
+    STACK_GUARD_LIGHT,
+    STACK_GUARD_MPROTECT,
+} stack_guard;
+
 /* Embed one for each thread; the fields are private to this layer. */
 typedef struct stack_pool {
     size_t size;                /* usable bytes of a stack: whole pages */
@@ -60,7 +67,7 @@ typedef struct stack_pool {
     size_t hot_count;
     size_t warm_count;
     size_t cold_count;
-    bool guard_by_mprotect;     /* the kernel has no lightweight guards */
+    stack_guard guard;          /* what the kernel turned out to have */
 } stack_pool;
 
 /* Runs on a new stack.  Must never return: the process is aborted if it does.
