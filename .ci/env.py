@@ -192,7 +192,8 @@ class Environment:
                 f"{what}: is the package registry reachable? pip said: "
                 f"{errors[-1].removeprefix('ERROR: ')} (all of it is in {where})"
             )
-        print(text, file=sys.stderr, flush=True)
+        # What came before the compiler is about packaging, and no news.
+        print(text[max(text.find("building 'pickletask"), 0) :], file=sys.stderr, flush=True)
         raise Failure(f"{what}: see above, or {where}")
 
     def variables(self):

@@ -33,10 +33,11 @@ TESTS = Path(__file__).resolve().parent
 
 # Runs the script argv[1] as __main__ with every task softened at each switch.
 SOFTLY = """
-import runpy, sys
+import os, runpy, sys
 import pickletask._core
 pickletask._core.set_parked_limit(0)
 del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
