@@ -242,7 +242,6 @@ static void
 cool_all(stack_pool *pool)
 {
     stack **link = &pool->free;
-    stack *previous = NULL;
 
     pool->hot_last = pool->warm_last = NULL;
     pool->hot_count = pool->warm_count = pool->cold_count = 0;
@@ -254,8 +253,6 @@ cool_all(stack_pool *pool)
             continue;
         }
         arena_give_back(s, 0);
-        s->previous = previous;
-        previous = s;
         pool->cold_count++;
         link = &s->next;
     }

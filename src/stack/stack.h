@@ -39,7 +39,7 @@ typedef struct stack {
     char *low;
     char *high;
     struct stack *next;         /* in the pool's list of free stacks */
-    struct stack *previous;
+    struct stack *previous;     /* in the same, while hot or warm */
     stack_arena *arena;         /* borrowed: where the memory comes from */
     unsigned flags;             /* of STACK_LIVE, STACK_EMPTY */
     unsigned valgrind_id;

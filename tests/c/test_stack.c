@@ -916,6 +916,38 @@ release_gives_most_memory_back(void)
 }
 
 static enum outcome
+release_keeps_the_top_of_warm_stacks(void)
+{
+#ifndef STACK_WARM_LIMIT
+    enum { COUNT = 2000, HOT = 64, WARM = 1024 };
+    static stack *stacks[COUNT];
+    stack_pool pool;
+
+    stack_pool_init(&pool, STACK_SIZE);
+    fill(&pool, stacks, COUNT, 64 * KIB);
+    for (int i = 0; i < COUNT; i++) {
+        stack_release(&pool, stacks[i]);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        stack *s = stack_acquire(&pool);
+        bool hot = i < HOT;
+        bool warm = i < HOT + WARM;
+
+        CHECK(s == stacks[COUNT - 1 - i]);
+        CHECK((s->high[-1] != 0) == warm);
+        CHECK((s->high[-(ptrdiff_t)(32 * KIB)] != 0) == hot);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        stack_release(&pool, stacks[i]);
+    }
+    stack_pool_fini(&pool);
+    return PASSED;
+#else
+    return SKIPPED;
+#endif
+}
+
+static enum outcome
 trim_gives_memory_back(void)
 {
     enum { COUNT = 1000 };
@@ -1222,6 +1254,11 @@ use_pool_failing_at(long n, bool all)
         }
     }
     CHECK(all || failures <= 1);
+#ifndef STACK_ARENA_FIRST
+    /* Where a large arena fails, a smaller one is tried. */
+    CHECK(all || failures == 0 || pool.guard == STACK_GUARD_MPROTECT);
+#endif
+    errno = EDOM;
     for (int i = 0; i < COUNT; i += 2) {
         if (stacks[i] != NULL) {
             stack_release(&pool, stacks[i]);
@@ -1229,6 +1266,7 @@ use_pool_failing_at(long n, bool all)
         }
     }
     stack_pool_trim(&pool);
+    CHECK(errno == EDOM);
     reached |= calls_until_failure < 0;
     calls_until_failure = -1;
 
@@ -1398,6 +1436,7 @@ static const struct {
     TEST(release_scribbles),
     TEST(release_refuses_misuse),
     TEST(release_gives_most_memory_back),
+    TEST(release_keeps_the_top_of_warm_stacks),
     TEST(trim_gives_memory_back),
     TEST(fini_unmaps_arenas),
     TEST(fini_keeps_live_stacks),
