@@ -79,6 +79,8 @@ enum {
     INTRINSIC_2,
     RERAISES,
     PRECALLS,
+    IF_NONE, /* jumps: */
+    UNLESS_NONE,
 };
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
@@ -149,6 +151,7 @@ typedef struct {
 
     analysis_kinds *now;   /* owned: the state; co_stacksize is its end */
     int depth;
+    int copied; /* is the top a copy of what is below it? */
 
     size_t points_room;
     size_t kinds_room;
@@ -865,6 +868,31 @@ push_outputs(work *w, const char *outputs, int oparg, int base,
     }
 }
 
+/* Jumps with the state after the instruction.  A jump that depends on whether
+ * a copy is None tells it of the original too: `except*` raises the result of
+ * its bookkeeping again unless it is None.  0, or -1 with an exception. */
+static int
+jump_after(work *w, int pc, const analysis_instruction *in)
+{
+    analysis_kinds *top = w->now + w->result->locals + w->depth - 1;
+    int special = opcodes_rules[in->opcode].special;
+    int narrows = w->copied && w->depth > 0
+                  && (special == IF_NONE || special == UNLESS_NONE)
+                  && *top != KIND_NONE;
+    analysis_kinds whole = narrows ? *top : 0;
+
+    if (narrows && special == UNLESS_NONE) {
+        *top &= (analysis_kinds)~KIND_NONE;
+    }
+    if (take_jump(w, pc, in, w->depth, NULL, 0) < 0) {
+        return -1;
+    }
+    if (narrows) {
+        *top = special == UNLESS_NONE ? whole : whole & ~KIND_NONE;
+    }
+    return 0;
+}
+
 /* Runs the instruction on the state.  0, or -1 with an exception. */
 static int
 execute(work *w, int pc, const analysis_instruction *in)
@@ -911,9 +939,11 @@ execute(work *w, int pc, const analysis_instruction *in)
         return -1;
     }
     push_outputs(w, outputs_of(effect), in->oparg, (int)base, pushed);
-    if ((rule->flags & JUMPS) && rule->jump == NULL) {
-        return take_jump(w, pc, in, w->depth, NULL, 0);
+    if ((rule->flags & JUMPS) && rule->jump == NULL
+        && jump_after(w, pc, in) < 0) {
+        return -1;
     }
+    w->copied = rule->special == COPIES && in->oparg == 1;
     return 0;
 }
 
@@ -927,6 +957,7 @@ run_from(work *w, int pc)
     analysis_instruction in;
 
     w->depth = s->depth;
+    w->copied = 0;
     memcpy(w->now, s->slots,
            sizeof(*w->now) * ((size_t)r->locals + (size_t)s->depth));
     for (;;) {
