@@ -78,17 +78,6 @@ locate(chain_link *link, const analysis **a)
     if (analysis_at(*a, link->pc, &at) < 0) {
         goto lost;
     }
-    if (at.opcode == INTERP_OP_PRECALL) {
-        link->pc = analysis_start(*a, at.next);
-        while (analysis_at(*a, link->pc, &at) == 0
-               && at.opcode == EXTENDED_ARG)
-        {
-            link->pc = at.next;
-        }
-        if (at.opcode != CALL) {
-            goto lost;
-        }
-    }
     link->opcode = at.opcode;
     link->oparg = at.oparg;
     link->next = at.next;

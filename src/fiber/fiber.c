@@ -501,3 +501,25 @@ fiber_nesting(fiber *f)
     chain_clear(&c);
     return result == CHAIN_FAILED ? -1 : result == CHAIN_REFUSED;
 }
+
+/* ---- what other layers ask for ----------------------------------------- */
+
+static const fiber_pickling *the_pickling;
+
+const fiber_hooks *
+fiber_get_hooks(void)
+{
+    return the_hooks;
+}
+
+void
+fiber_set_pickling(const fiber_pickling *pickling)
+{
+    the_pickling = pickling;
+}
+
+const fiber_pickling *
+fiber_get_pickling(void)
+{
+    return the_pickling;
+}

@@ -52,7 +52,7 @@ typedef struct {
 struct fiber {
     fiber_state state;
     unsigned char landed;   /* was soft: its first loop is landing.c's */
-    unsigned char stuck;    /* PARKED, and can't become soft: not asked again */
+    unsigned char stuck;    /* PARKED, can't become soft: not asked again */
     fiber_thread *thread;   /* where it runs or is parked; NULL: nowhere */
     stack *stack;           /* PARKED; NEW and SOFT once prepared */
     void *sp;               /* PARKED, prepared: where to swap to */
@@ -139,5 +139,25 @@ Py_ssize_t fiber_set_parked_limit(Py_ssize_t limit);
 
 /* Takes f off the list of parked fibers, if it is on it. */
 void fiber_unpark(fiber *f);
+
+/* What the user said to fiber_setup(). */
+const fiber_hooks *fiber_get_hooks(void);
+
+/* How fibers are written down and made again. Set by the layer that knows it;
+ * used by the objects around fibers, which do not know that layer. */
+typedef struct {
+    /* A suspended fiber as plain, picklable state. New reference, or NULL
+     * with an exception. */
+    PyObject *(*capture)(fiber *f);
+    /* Makes a new fiber soft with such a state. 0, or -1 with an exception,
+     * and nothing changed. */
+    int (*rebuild)(fiber *f, PyObject *state);
+    /* The value, or what is to be pickled in its place. New reference, or
+     * NULL with an exception. */
+    PyObject *(*substitute)(PyObject *value);
+} fiber_pickling;
+
+void fiber_set_pickling(const fiber_pickling *pickling);
+const fiber_pickling *fiber_get_pickling(void);
 
 #endif

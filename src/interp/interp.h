@@ -22,6 +22,9 @@
 #ifndef Py_BUILD_CORE_MODULE
 #  define Py_BUILD_CORE_MODULE 1
 #endif
+#ifndef Py_BUILD_CORE
+#  define Py_BUILD_CORE 1
+#endif
 #include <Python.h>
 #include <frameobject.h>
 #include <stdint.h>

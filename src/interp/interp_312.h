@@ -16,6 +16,10 @@
 #define INTERP_OP_CALL_KW (-1)
 /* A generator's code is its frame's. */
 #define INTERP_GENERATOR_HAS_CODE 0
+#define INTERP_FUNCTION_TYPE_PARAMS 1
+
+/* Does a LOAD_ATTR push a method and its self? */
+#define INTERP_LOADS_METHOD(oparg) ((oparg) & 1)
 
 /* ---- iframes ---------------------------------------------------------- */
 
@@ -70,6 +74,12 @@ static inline int
 iframe_unit(iframe *f)
 {
     return (int)(f->prev_instr - _PyCode_CODE(f->f_code));
+}
+
+static inline void
+iframe_set_unit(iframe *f, int unit)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + unit;
 }
 
 /* Makes the frame wait in the instruction at pc, which ends before `next`. */
@@ -232,6 +242,85 @@ static inline void
 interp_set_depth(PyThreadState *ts, int depth)
 {
     ts->py_recursion_remaining = ts->py_recursion_limit - depth;
+}
+
+/* ---- what code objects carry for us ------------------------------------ */
+
+/* A new kind of extra data; -1 if there are no more. */
+static inline Py_ssize_t
+interp_extra_index(freefunc free)
+{
+    return PyUnstable_Eval_RequestCodeExtraIndex(free);
+}
+
+/* The data, or NULL. */
+static inline void *
+interp_extra_get(PyCodeObject *code, Py_ssize_t index)
+{
+    void *extra = NULL;
+    (void)PyUnstable_Code_GetExtra((PyObject *)code, index, &extra);
+    return extra;
+}
+
+/* 0, or -1 with an exception. */
+static inline int
+interp_extra_set(PyCodeObject *code, Py_ssize_t index, void *extra)
+{
+    return PyUnstable_Code_SetExtra((PyObject *)code, index, extra);
+}
+
+/* What a weak reference refers to. New reference; NULL if it's gone. */
+static inline PyObject *
+interp_weakref_get(PyObject *reference)
+{
+    PyObject *object = PyWeakref_GetObject(reference);
+    return object == Py_None ? NULL : Py_XNewRef(object);
+}
+
+/* ---- generators -------------------------------------------------------- */
+
+/* The code of a generator, finished or not. Borrowed. */
+static inline PyCodeObject *
+generator_code(PyGenObject *gen)
+{
+    return iframe_code((iframe *)gen->gi_iframe);
+}
+
+/* Gives a generator that was allocated without one its code. Steals. */
+static inline void
+generator_set_code(PyGenObject *gen, PyCodeObject *code)
+{
+    iframe_set_executable((iframe *)gen->gi_iframe, code, NULL);
+}
+
+/* Words of a generator's frame behind the fixed part of its type. */
+static inline Py_ssize_t
+generator_frame_words(PyCodeObject *code)
+{
+    return code->co_nlocalsplus + code->co_stacksize;
+}
+
+/* Where a suspended generator's pending instruction begins: from the unit
+ * that its instruction pointer gives. */
+static inline int
+generator_pending_unit(int unit)
+{
+    return unit;
+}
+
+/* Makes a generator's frame wait in the yield, or the start, at pc. */
+static inline void
+generator_wait(iframe *f, int pc)
+{
+    f->prev_instr = _PyCode_CODE(f->f_code) + pc;
+    f->return_offset = 0;
+}
+
+/* The state of a generator that waits in YIELD_VALUE with this argument. */
+static inline int
+generator_suspended_state(int oparg)
+{
+    return FRAME_SUSPENDED;
 }
 
 #endif

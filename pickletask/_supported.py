@@ -1,0 +1,23 @@
+"""Refuse interpreters that pickletask does not support, before anything else."""
+
+import sys
+import sysconfig
+
+MINORS = ((3, 11), (3, 12), (3, 13))
+
+
+def check():
+    """Raise ImportError if this Python is not supported.
+
+    The message says what this Python is and what is supported.
+    """
+    supported = "supported are builds with the GIL of CPython " + ", ".join(
+        f"{major}.{minor}" for major, minor in MINORS
+    )
+    if sys.implementation.name != "cpython":
+        raise ImportError(f"pickletask does not run on {sys.implementation.name}; {supported}")
+    if sys.version_info[:2] not in MINORS:
+        version = "{}.{}".format(*sys.version_info)
+        raise ImportError(f"pickletask does not run on CPython {version}; {supported}")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise ImportError(f"pickletask does not run on free-threaded builds; {supported}")

@@ -1,0 +1,432 @@
+/* Suspended frames to plain state: see state.h. */
+#include "state.h"
+
+#include "errors.h"
+#include "fiber/chain.h"
+#include "fiber/soften.h"
+#include "substitute.h"
+
+static PyObject *new_generator, *set_generator;     /* what pickles name */
+
+/* ---- why not ----------------------------------------------------------- */
+
+/* Name of a callable for a message, such as "sorted()". New reference. */
+static PyObject *
+callable_name(PyObject *callable)
+{
+    if (PyCFunction_Check(callable)) {
+        PyMethodDef *method = ((PyCFunctionObject *)callable)->m_ml;
+        return PyUnicode_FromFormat("%s()", method->ml_name);
+    }
+    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
+        PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
+        return PyUnicode_FromFormat(
+            "%s.%s()", ((PyDescrObject *)callable)->d_type->tp_name,
+            method->ml_name);
+    }
+    if (PyType_Check(callable)) {
+        return PyUnicode_FromFormat("%s()",
+                                    ((PyTypeObject *)callable)->tp_name);
+    }
+    return PyUnicode_FromFormat("a '%s' object", Py_TYPE(callable)->tp_name);
+}
+
+/* What the pending instruction of a frame does, for a message. New
+ * reference, or NULL with an exception. */
+static PyObject *
+describe(iframe *f)
+{
+    chain_link link = {.frame = f};
+    PyObject *callable = chain_callable(f);
+
+    if (callable != NULL) {
+        PyObject *name = callable_name(callable), *text = NULL;
+        if (name != NULL) {
+            text = PyUnicode_FromFormat("called %U", name);
+            Py_DECREF(name);
+        }
+        return text;
+    }
+    if (chain_locate(&link) < 0) {
+        return NULL;
+    }
+    switch (link.opcode) {
+    case CALL:
+    case CALL_FUNCTION_EX:
+        return PyUnicode_FromString("called a function");
+    case FOR_ITER:
+        return PyUnicode_FromString("asked an iterator for its next item");
+    case SEND:
+        return PyUnicode_FromString("awaited or delegated to an iterator");
+    case BEFORE_WITH:
+    case BEFORE_ASYNC_WITH:
+        return PyUnicode_FromString("entered a with statement");
+    case WITH_EXCEPT_START:
+        return PyUnicode_FromString("left a with statement");
+    case LOAD_ATTR:
+    case STORE_ATTR:
+        return PyUnicode_FromString("used an attribute");
+    case BINARY_SUBSCR:
+    case STORE_SUBSCR:
+        return PyUnicode_FromString("used a subscript");
+    default:
+        return PyUnicode_FromString("used an operator, a builtin operation "
+                                    "or an import");
+    }
+}
+
+/* Raises NotPicklableError that says where a frame stands. Returns NULL. */
+static PyObject *
+refuse_frame(iframe *f)
+{
+    PyCodeObject *code = iframe_code(f);
+    PyObject *what = describe(f);
+    int unit = iframe_unit(f);
+
+    if (what != NULL) {
+        PyErr_Format(
+            NotPicklableError,
+            "cannot pickle this task: function '%U' (file \"%U\", line %d) "
+            "%U, which runs C code whose state can't be saved; suspend the "
+            "task outside of it, or do the same in Python", code->co_qualname,
+            code->co_filename,
+            PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), what);
+        Py_DECREF(what);
+    }
+    return NULL;
+}
+
+static PyObject *
+refuse_chain(const chain *c)
+{
+    if (c->where != NULL) {
+        return refuse_frame(c->where);
+    }
+    PyErr_SetString(NotPicklableError,
+                    "cannot pickle this task: it began in C code; start it "
+                    "with a Python function");
+    return NULL;
+}
+
+/* ---- slots ------------------------------------------------------------- */
+
+/* Which of the slots are empty. New reference, or NULL with an exception. */
+static PyObject *
+capture_nulls(PyObject *const *slots, int count)
+{
+    if (count <= STATE_SMALL) {
+        unsigned long long bits = 0;
+        for (int i = 0; i < count; i++) {
+            bits |= (unsigned long long)(slots[i] == NULL) << i;
+        }
+        return PyLong_FromUnsignedLongLong(bits);
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (count + 7) / 8);
+    if (bytes != NULL) {
+        char *map = PyBytes_AS_STRING(bytes);
+        memset(map, 0, (count + 7) / 8);
+        for (int i = 0; i < count; i++) {
+            if (slots[i] == NULL) {
+                map[i / 8] |= 1 << i % 8;
+            }
+        }
+    }
+    return bytes;
+}
+
+/* A frame's state behind `before` items of the caller's. `head` and `extra`
+ * are stolen, and may be NULL with an exception. New reference, or NULL with
+ * an exception. */
+static PyObject *
+capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
+              int before)
+{
+    int slots = iframe_code(f)->co_nlocalsplus + kept, empty = 0;
+    PyObject *nulls = NULL, *number = NULL, *state = NULL;
+
+    if (head == NULL || extra == NULL) {
+        goto error;
+    }
+    for (int i = 0; i < slots; i++) {
+        empty += f->localsplus[i] == NULL;
+    }
+    nulls = capture_nulls(f->localsplus, slots);
+    number = PyLong_FromLong(pc);
+    if (nulls == NULL || number == NULL) {
+        goto error;
+    }
+    state = PyTuple_New(before + FRAME_VALUES + slots - empty);
+    if (state == NULL) {
+        goto error;
+    }
+    PyTuple_SET_ITEM(state, before + FRAME_HEAD, Py_NewRef(head));
+    PyTuple_SET_ITEM(state, before + FRAME_PC, Py_NewRef(number));
+    PyTuple_SET_ITEM(state, before + FRAME_NULLS, Py_NewRef(nulls));
+    PyTuple_SET_ITEM(state, before + FRAME_EXTRA, Py_NewRef(extra));
+    int at = before + FRAME_VALUES;
+    for (int i = 0; i < slots; i++) {
+        if (f->localsplus[i] != NULL) {
+            PyObject *value = substitute_for(f->localsplus[i]);
+            if (value == NULL) {
+                Py_CLEAR(state);
+                goto error;
+            }
+            PyTuple_SET_ITEM(state, at++, value);
+        }
+    }
+
+error:
+    Py_XDECREF(head);
+    Py_XDECREF(extra);
+    Py_XDECREF(nulls);
+    Py_XDECREF(number);
+    return state;
+}
+
+/* The exception that is being handled, or None. New reference. */
+static PyObject *
+capture_exception(const _PyErr_StackItem *item)
+{
+    return Py_NewRef(item->exc_value == NULL ? Py_None : item->exc_value);
+}
+
+static PyObject *
+capture_head(iframe *f)
+{
+    return substitute_head((PyObject *)iframe_code(f), f->f_globals);
+}
+
+/* ---- a fiber ----------------------------------------------------------- */
+
+/* May a frame be written down that waits in this instruction? The list of
+ * rebuild.c's check_pending(). */
+static int
+is_writable(const chain_link *link, int innermost)
+{
+    switch (link->opcode) {
+    case CALL:
+    case CALL_FUNCTION_EX:
+        return 1;
+    case FOR_ITER:
+        return innermost || link->how == PENDING_GENERATOR;
+    case SEND:
+        return link->how == PENDING_GENERATOR;
+    case BINARY_SUBSCR:
+        return !innermost;
+    case LOAD_ATTR:
+        return !innermost && !INTERP_LOADS_METHOD(link->oparg);
+    default:
+        return link->opcode == INTERP_OP_CALL_KW;
+    }
+}
+
+static PyObject *
+capture_link(const chain_link *link)
+{
+    iframe *f = link->frame;
+    PyObject *extra;
+
+    if (iframe_is_generator(f)) {
+        PyGenObject *gen = iframe_generator(f);
+        extra = Py_BuildValue("(ON)", gen,
+                              capture_exception(&gen->gi_exc_state));
+    }
+    else if (f->f_locals != NULL) {
+        extra = substitute_for(f->f_locals);
+    }
+    else {
+        extra = Py_NewRef(Py_None);
+    }
+    return capture_frame(f, link->pc, link->kept, capture_head(f), extra, 0);
+}
+
+PyObject *
+capture_fiber(fiber *f)
+{
+    PyObject *state = NULL, *format = NULL;
+    chain c;
+
+    assert(f->state == FIBER_PARKED || f->state == FIBER_SOFT);
+    chain_result result = chain_walk(f, fiber_get_hooks(), 1, &c);
+    if (result != CHAIN_KNOWN) {
+        if (result == CHAIN_REFUSED) {
+            refuse_chain(&c);
+        }
+        goto error;
+    }
+    for (int i = 0; i < c.count; i++) {
+        if (!is_writable(&c.links[i], i == 0)) {
+            refuse_frame(c.links[i].frame);
+            goto error;
+        }
+    }
+    format = PyLong_FromLong(STATE_FORMAT);
+    state = PyTuple_New(FIBER_FRAMES + c.count);
+    if (format == NULL || state == NULL) {
+        Py_CLEAR(state);
+        goto error;
+    }
+    PyTuple_SET_ITEM(state, FIBER_FORMAT, Py_NewRef(format));
+    PyTuple_SET_ITEM(state, FIBER_EXCEPTION, capture_exception(&f->exc));
+    for (int i = 0; i < c.count; i++) {
+        PyObject *frame = capture_link(&c.links[i]);
+        if (frame == NULL) {
+            Py_CLEAR(state);
+            goto error;
+        }
+        PyTuple_SET_ITEM(state, FIBER_FRAMES + i, frame);
+    }
+
+error:
+    Py_XDECREF(format);
+    chain_clear(&c);
+    return state;
+}
+
+/* ---- a generator ------------------------------------------------------- */
+
+/* What _new_generator needs: (head[, name, qualname]). Steals the head. */
+static PyObject *
+generator_arguments(PyGenObject *gen, PyObject *head)
+{
+    PyCodeObject *code = generator_code(gen);
+    if (head == NULL) {
+        return NULL;
+    }
+    if (gen->gi_name == code->co_name && gen->gi_qualname == code->co_qualname)
+    {
+        return Py_BuildValue("(N)", head);
+    }
+    return Py_BuildValue("(NOO)", head, gen->gi_name, gen->gi_qualname);
+}
+
+/* A generator that is suspended on its own. */
+static PyObject *
+capture_suspended(PyGenObject *gen)
+{
+    PyObject *arguments = NULL, *state = NULL, *format = NULL, *result = NULL;
+    iframe *f = generator_iframe(gen);
+    chain_link link = {.frame = f};
+
+    const analysis *a = analysis_get(generator_code(gen));
+    if (a == NULL) {
+        return NULL;
+    }
+    link.pc = analysis_start(a, generator_pending_unit(iframe_unit(f)));
+    link.kept = analysis_kept(a, link.pc);
+    if (link.kept < 0 || link.kept != iframe_depth(f)) {
+        PyErr_Format(NotPicklableError, "cannot pickle generator '%U': it "
+                     "stands where no generator can be suspended",
+                     gen->gi_qualname);
+        return NULL;
+    }
+    PyObject *head = capture_head(f);
+    arguments = generator_arguments(gen, Py_XNewRef(head));
+    state = capture_frame(f, link.pc, link.kept, head,
+                          capture_exception(&gen->gi_exc_state),
+                          GENERATOR_FRAME);
+    format = PyLong_FromLong(STATE_FORMAT);
+    if (arguments != NULL && state != NULL && format != NULL) {
+        PyTuple_SET_ITEM(state, GENERATOR_FORMAT, Py_NewRef(format));
+        result = PyTuple_Pack(6, new_generator, arguments, state, Py_None,
+                              Py_None, set_generator);
+    }
+    Py_XDECREF(arguments);
+    Py_XDECREF(state);
+    Py_XDECREF(format);
+    return result;
+}
+
+PyObject *
+capture_generator(PyObject *object)
+{
+    PyGenObject *gen = (PyGenObject *)object;
+    PyObject *head;
+
+    if (PyAsyncGen_CheckExact(object)
+        && ((PyAsyncGenObject *)object)->ag_running_async)
+    {
+        PyErr_Format(NotPicklableError, "cannot pickle asynchronous generator "
+                     "'%U': one of its steps is under way", gen->gi_qualname);
+        return NULL;
+    }
+    if (gen->gi_frame_state < FRAME_EXECUTING) {
+        return capture_suspended(gen);
+    }
+    if (gen->gi_frame_state == FRAME_EXECUTING) {
+        head = capture_head(generator_iframe(gen));
+    }
+    else {
+        head = substitute_for((PyObject *)generator_code(gen));
+    }
+    PyObject *arguments = generator_arguments(gen, head);
+    if (arguments == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("ON", new_generator, arguments);
+}
+
+/* ---- functions of the module ------------------------------------------- */
+
+static PyObject *
+core_reduce_generator(PyObject *module, PyObject *gen)
+{
+    if (!PyGen_CheckExact(gen) && !PyCoro_CheckExact(gen)
+        && !PyAsyncGen_CheckExact(gen))
+    {
+        PyErr_Format(PyExc_TypeError, "expected a generator, not %.200s",
+                     Py_TYPE(gen)->tp_name);
+        return NULL;
+    }
+    return capture_generator(gen);
+}
+
+static PyObject *
+core_new_generator(PyObject *module, PyObject *args)
+{
+    PyObject *head, *name = NULL, *qualname = NULL;
+    if (!PyArg_ParseTuple(args, "O|UU", &head, &name, &qualname)) {
+        return NULL;
+    }
+    return rebuild_new_generator(head, name, qualname);
+}
+
+static PyObject *
+core_set_generator(PyObject *module, PyObject *args)
+{
+    PyObject *gen, *state;
+    if (!PyArg_ParseTuple(args, "OO", &gen, &state)
+        || rebuild_generator(gen, state) < 0)
+    {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"_reduce_generator", core_reduce_generator, METH_O,
+     PyDoc_STR("Reducer of generators and coroutines.")},
+    {"_new_generator", core_new_generator, METH_VARARGS,
+     PyDoc_STR("Empty generator of a function.")},
+    {"_set_generator", core_set_generator, METH_VARARGS,
+     PyDoc_STR("Suspends an empty generator in a saved state.")},
+    {NULL},
+};
+
+static const fiber_pickling pickling = {
+    .capture = capture_fiber,
+    .rebuild = rebuild_fiber,
+    .substitute = substitute_for,
+};
+
+int
+state_setup(PyObject *module)
+{
+    if (PyModule_AddFunctions(module, functions) < 0) {
+        return -1;
+    }
+    new_generator = PyObject_GetAttrString(module, "_new_generator");
+    set_generator = PyObject_GetAttrString(module, "_set_generator");
+    fiber_set_pickling(&pickling);
+    return new_generator == NULL || set_generator == NULL ? -1 : 0;
+}

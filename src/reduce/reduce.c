@@ -1,0 +1,20 @@
+/* The layer that pickles: see reduce.h. */
+#include "reduce.h"
+
+#include "codes.h"
+#include "errors.h"
+#include "snapshot.h"
+#include "state.h"
+#include "substitute.h"
+
+int
+reduce_setup(PyObject *module)
+{
+    if (errors_setup(module) < 0 || codes_setup(module) < 0
+        || substitute_setup(module) < 0 || state_setup(module) < 0
+        || snapshot_setup(module) < 0)
+    {
+        return -1;
+    }
+    return 0;
+}
