@@ -23,993 +23,16 @@
  * instructions can cope with, however far they run, and no second analysis
  * from the instructions backwards is needed.
  *
- * What instructions do stands in the tables of opcodes_3xx.h.  The effect
- * "ono*>o" reads: pops an object, an object or NULL, and oparg objects; pushes
- * an object.  Bottom of the stack first.  The letters are in kinds_needed()
- * and kinds_pushed(); a count may follow each:
- *
- *      *  oparg        1 2 4 8  once if oparg has that bit, else not at all
- *      ^  oparg >> 8   _        oparg & 255
- *
- * "=" behind the > stands for an input that stays where it is.  Those that
- * don't stay have been popped while the instruction is pending.
- *
- * What the interpreter must allocate is bounded by what the code has already;
- * every number that the code gives is checked before it is used. */
-#include "interp/analysis.h"
+ * What instructions do stands in opcodes.h, running them in abstract.c.
+ * Every number that the code gives is checked before it is used.
+ */
+#include "interp/abstract.h"
 
 #include <string.h>
 
-typedef struct {
-    const char *effect; /* NULL: compilers don't make this opcode */
-    uint8_t flags;      /* RUNS... */
-    uint8_t special;    /* what the effect cannot say: LOADS... */
-    const char *jump;   /* the effect when it jumps, if another */
-} opcode_rule;
-
-enum {
-    RUNS = 1,  /* can run Python code: a frame can be suspended in it */
-    JUMPS = 2, /* can go to the next instruction + oparg */
-    BACK = 4,  /* - oparg */
-    ENDS = 8,  /* never goes on to the next instruction */
-};
-
-enum {
-    LOADS = 1,
-    LOADS_CHECKED,
-    LOADS_TWO,
-    TAKES, /* LOAD_FAST_AND_CLEAR */
-    STORES,
-    STORES_LOADS,
-    STORES_TWO,
-    UNBINDS,
-    MAKES_CELL,
-    USES_CELL,
-    FREES, /* COPY_FREE_VARS */
-    LOADS_CONST,
-    COPIES,
-    SWAPS,
-    BUILDS_TUPLE,
-    BUILDS_LIST,
-    APPENDS,
-    EXTENDS,
-    INTO_DICT,
-    INTO_SET,
-    INTRINSIC_1,
-    INTRINSIC_2,
-    RERAISES,
-    PRECALLS,
-    IF_NONE, /* jumps: */
-    UNLESS_NONE,
-};
-
-#if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000
-#  include "interp/opcodes_311.h"
-#elif PY_VERSION_HEX >= 0x030c0000 && PY_VERSION_HEX < 0x030d0000
-#  include "interp/opcodes_312.h"
-#elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
-#  include "interp/opcodes_313.h"
-#else
-#  error "pickletask supports CPython 3.11, 3.12 and 3.13"
-#endif
-
-/* Where a frame can be suspended. */
-typedef struct {
-    int32_t pc;
-    int32_t kept;
-    size_t slots; /* in analysis.kinds */
-} point;
-
-struct analysis {
-    PyObject *bytes; /* owned: co_code */
-    int units;       /* of the code */
-    int locals;      /* co_nlocalsplus */
-    int32_t *places; /* owned, one a unit: >= 0 the depth before the
-                        instruction that starts here, UNREACHED, or PART_OF
-                        the instruction that has its opcode elsewhere */
-    point *points;   /* owned, by pc */
-    size_t point_count;
-    analysis_kinds *kinds; /* owned: the slots of all points */
-    size_t kind_count;
-};
-
-#define UNREACHED (-1)
-#define PART_OF(pc) (-2 - (pc))
-
-/* The first parameter of a comprehension is an iterator, or an asynchronous
- * one, which is any object: which of the two shows when it is used. */
-#define KIND_OUTERMOST 0x8000
-
-#define ANY 0xffff
-#define NON_NULL (ANY & ~KIND_NULL)
-
-/* An entry of the exception table. */
-typedef struct {
-    int target;
-    int depth;
-    int lasti; /* is it pushed? */
-} handler;
-
-typedef struct {
-    int depth;
-    int waiting; /* to be run (again)? */
-    analysis_kinds slots[]; /* locals, stack */
-} state;
-
-typedef struct {
-    PyCodeObject *code; /* borrowed */
-    analysis *result;   /* owned */
-    int recording;      /* is this the last run? */
-    int outermost_iterates;
-
-    handler *handlers;     /* owned */
-    int32_t *protections;  /* owned, one a unit: index of handlers, or -1 */
-    uint8_t *marks;        /* owned, one a unit: ENTRY, LEADER */
-    state **states;        /* owned, one a unit, NULL if not a leader */
-    int32_t *waiting;      /* owned, as many as units: leaders to run */
-    int waiting_count;
-
-    analysis_kinds *now;   /* owned: the state; co_stacksize is its end */
-    int depth;
-    int copied; /* is the top a copy of what is below it? */
-
-    size_t points_room;
-    size_t kinds_room;
-} work;
-
-enum {
-    ENTRY = 1,  /* an instruction begins here, perhaps with a prefix */
-    LEADER = 2, /* its opcode is here and something jumps to it */
-};
-
 static Py_ssize_t extra_index = -1;
 
-/* ---- helpers ----------------------------------------------------------- */
-
-/* Always -1. */
-static int
-fail(work *w, int pc, const char *what)
-{
-    PyErr_Format(PyExc_ValueError,
-                 "cannot analyse %U (%U:%d): %s at instruction %d",
-                 w->code->co_qualname, w->code->co_filename,
-                 w->code->co_firstlineno, what, pc);
-    return -1;
-}
-
-/* A block of `count` zeros (owned by the caller), or NULL with MemoryError. */
-static void *
-new_zeros(size_t count, size_t size)
-{
-    void *block = PyMem_Calloc(count != 0 ? count : 1, size);
-
-    if (block == NULL) {
-        PyErr_NoMemory();
-    }
-    return block;
-}
-
-/* Makes room for `needed` entries in *block.  0, or -1 with MemoryError. */
-static int
-grow(void **block, size_t *room, size_t needed, size_t size)
-{
-    size_t wanted = needed + needed / 2 + 8;
-    void *bigger;
-
-    if (needed <= *room) {
-        return 0;
-    }
-    bigger = PyMem_Realloc(*block, wanted * size);
-    if (bigger == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *block = bigger;
-    *room = wanted;
-    return 0;
-}
-
-static void
-shrink(void **block, size_t used, size_t size)
-{
-    void *smaller = PyMem_Realloc(*block, used * size + (used == 0));
-
-    if (smaller != NULL) {
-        *block = smaller;
-    }
-}
-
-/* The opcode's unit, for the first unit of an instruction too. */
-static int
-start_of(const analysis *self, int unit)
-{
-    int32_t place = self->places[unit];
-
-    return place <= PART_OF(0) ? PART_OF(place) : unit;
-}
-
-static int
-opcode_at(const analysis *self, int unit)
-{
-    return (uint8_t)PyBytes_AS_STRING(self->bytes)[2 * unit];
-}
-
-static int
-oparg_at(const analysis *self, int unit)
-{
-    return (uint8_t)PyBytes_AS_STRING(self->bytes)[2 * unit + 1];
-}
-
-/* `pc` is the start of an instruction. */
-static void
-read_instruction(const analysis *self, int pc, analysis_instruction *out)
-{
-    int prefix;
-    uint32_t oparg = 0;
-
-    for (prefix = pc; prefix > 0 && self->places[prefix - 1] == PART_OF(pc);) {
-        prefix--;
-    }
-    for (; prefix <= pc; prefix++) {
-        oparg = oparg << 8 | (uint32_t)oparg_at(self, prefix);
-    }
-    out->opcode = opcode_at(self, pc);
-    out->oparg = (int)oparg;
-    out->next = pc + 1 + opcodes_caches[out->opcode];
-}
-
-/* Where the instruction jumps; may be anywhere. */
-static int64_t
-jump_target(const analysis_instruction *in)
-{
-    int64_t oparg = in->oparg;
-
-    return opcodes_rules[in->opcode].flags & BACK ? in->next - oparg
-                                                  : in->next + oparg;
-}
-
-/* ---- effects ----------------------------------------------------------- */
-
-static analysis_kinds
-kinds_needed(char letter)
-{
-    switch (letter) {
-    case 'N':
-        return KIND_NULL;
-    case 'o':
-        return NON_NULL;
-    case 'l':
-        return KIND_LIST | KIND_EXCEPTIONS;
-    case 'd':
-        return KIND_DICT;
-    case 's':
-        return KIND_SET;
-    case 't':
-        return KIND_TUPLE | KIND_CLOSURE;
-    case 'i':
-        return KIND_ITERATOR | KIND_OUTERMOST;
-    case 'e':
-        return KIND_EXCEPTION;
-    case 'x':
-        return KIND_EXCEPTION | KIND_NONE;
-    case 'p':
-        return KIND_EXCEPTIONS;
-    case 'L':
-        return KIND_LASTI;
-    case 'C':
-        return KIND_CLOSURE;
-    default: /* a n */
-        return ANY;
-    }
-}
-
-static analysis_kinds
-kinds_pushed(char letter)
-{
-    switch (letter) {
-    case 'N':
-        return KIND_NULL;
-    case 'n':
-        return KIND_NULL | KIND_OBJECT;
-    case 'l':
-        return KIND_LIST;
-    case 'd':
-        return KIND_DICT;
-    case 's':
-        return KIND_SET;
-    case 't':
-        return KIND_TUPLE;
-    case 'm':
-        return KIND_TUPLE | KIND_NONE;
-    case 'i':
-        return KIND_ITERATOR;
-    case 'e':
-        return KIND_EXCEPTION;
-    case 'x':
-        return KIND_EXCEPTION | KIND_NONE;
-    default: /* o */
-        return KIND_OBJECT;
-    }
-}
-
-/* Reads a letter and its count from the effect.  Where the next one is. */
-static const char *
-read_letter(const char *effect, int oparg, char *letter, int *count)
-{
-    *letter = *effect++;
-    switch (*effect) {
-    case '*':
-        *count = oparg;
-        break;
-    case '_':
-        *count = oparg & 255;
-        break;
-    case '^':
-        *count = oparg >> 8;
-        break;
-    case '1':
-    case '2':
-    case '4':
-    case '8':
-        *count = (oparg & (*effect - '0')) != 0;
-        break;
-    default:
-        *count = 1;
-        return effect;
-    }
-    return effect + 1;
-}
-
-/* How many values the part of an effect up to `end` stands for. */
-static int64_t
-count_values(const char *effect, char end, int oparg)
-{
-    int64_t sum = 0;
-    char letter;
-    int count;
-
-    while (*effect != end) {
-        effect = read_letter(effect, oparg, &letter, &count);
-        sum += count;
-    }
-    return sum;
-}
-
-static const char *
-outputs_of(const char *effect)
-{
-    return strchr(effect, '>') + 1;
-}
-
-/* How many inputs stay where they are. */
-static int
-count_staying(const char *effect)
-{
-    return (int)strspn(outputs_of(effect), "=");
-}
-
-/* The effect of an instruction; NULL if its oparg is impossible. */
-static const char *
-effect_of(const analysis_instruction *in)
-{
-    const opcode_rule *rule = &opcodes_rules[in->opcode];
-
-#if OPCODES_CALL_INTRINSIC
-    size_t oparg = (size_t)in->oparg;
-    if (rule->special == INTRINSIC_1) {
-        return oparg < Py_ARRAY_LENGTH(opcodes_intrinsics_1)
-                   ? opcodes_intrinsics_1[oparg]
-                   : NULL;
-    }
-    if (rule->special == INTRINSIC_2) {
-        return oparg < Py_ARRAY_LENGTH(opcodes_intrinsics_2)
-                   ? opcodes_intrinsics_2[oparg]
-                   : NULL;
-    }
-#endif
-    return rule->effect;
-}
-
-/* ---- states ------------------------------------------------------------ */
-
-static void
-wait_for(work *w, int pc)
-{
-    if (!w->states[pc]->waiting) {
-        w->states[pc]->waiting = 1;
-        w->waiting[w->waiting_count++] = pc;
-    }
-}
-
-/* Joins the locals, the lowest `kept` stack slots and then `pushed` into the
- * state of the leader at `pc`.  0, or -1 with an exception. */
-static int
-arrive(work *w, int from, int pc, int kept, const analysis_kinds *pushed,
-       int pushed_count)
-{
-    int below = w->result->locals + kept;
-    int total = below + pushed_count;
-    state *s = w->states[pc];
-    int grew = 0;
-
-    if (w->recording) {
-        return 0;
-    }
-    if (s == NULL) {
-        s = new_zeros(1, sizeof(*s) + sizeof(*s->slots) * (size_t)total);
-        if (s == NULL) {
-            return -1;
-        }
-        s->depth = kept + pushed_count;
-        w->states[pc] = s;
-        grew = 1;
-    }
-    if (s->depth != kept + pushed_count) {
-        return fail(w, from, "paths meet with different stack depths");
-    }
-    for (int i = 0; i < total; i++) {
-        analysis_kinds more = i < below ? w->now[i] : pushed[i - below];
-        if (more & ~s->slots[i]) {
-            s->slots[i] |= more;
-            grew = 1;
-        }
-    }
-    if (grew) {
-        wait_for(w, pc);
-    }
-    return 0;
-}
-
-/* Leads from `pc`, which is protected, to its handler.  0 or -1. */
-static int
-enter_handler(work *w, int pc)
-{
-    const handler *h = &w->handlers[w->protections[pc]];
-    analysis_kinds pushed[2] = {KIND_LASTI, KIND_EXCEPTION};
-
-    if (h->depth > w->depth) {
-        return fail(w, pc, "the stack is lower than its exception handler's");
-    }
-    if (h->depth + h->lasti + 1 > w->code->co_stacksize) {
-        return fail(w, pc, "stack overflow in the exception handler");
-    }
-    return arrive(w, pc, h->target, h->depth, pushed + !h->lasti,
-                  h->lasti + 1);
-}
-
-/* Leads to where the instruction jumps.  0 or -1. */
-static int
-take_jump(work *w, int pc, const analysis_instruction *in, int kept,
-          const analysis_kinds *pushed, int pushed_count)
-{
-    int target = start_of(w->result, (int)jump_target(in));
-
-    return arrive(w, pc, target, kept, pushed, pushed_count);
-}
-
-/* ---- what effects cannot say ------------------------------------------- */
-
-/* The local variable at `index`; NULL with an exception if there is none. */
-static analysis_kinds *
-local_at(work *w, int pc, int index)
-{
-    if (index >= w->result->locals) {
-        fail(w, pc, "no such local variable");
-        return NULL;
-    }
-    return &w->now[index];
-}
-
-/* The stack slot `down` below the top, counted from 1, where `base` values
- * are; NULL with an exception if there is none. */
-static analysis_kinds *
-slot_at(work *w, int pc, int base, int64_t down)
-{
-    if (down < 1 || down > base) {
-        fail(w, pc, "no such stack slot");
-        return NULL;
-    }
-    return &w->now[w->result->locals + base - down];
-}
-
-/* What loading the local gives: 0, or -1 with an exception. */
-static int
-load_local(work *w, int pc, int index, int checked, analysis_kinds *result)
-{
-    analysis_kinds *local = local_at(w, pc, index);
-
-    if (local == NULL) {
-        return -1;
-    }
-    if (!checked && w->recording && (*local & KIND_NULL)) {
-        return fail(w, pc, "a variable may be unbound");
-    }
-    *local &= NON_NULL; /* otherwise it has raised */
-    if (*local == 0) {
-        *local = KIND_OBJECT; /* always raises: any kind is right */
-    }
-    *result = *local;
-    return 0;
-}
-
-/* Variables take any object in the hands of a debugger, so that the kind of
- * what the code stores tells no more than this. */
-static int
-store_local(work *w, int pc, int index, analysis_kinds value)
-{
-    analysis_kinds *local = local_at(w, pc, index);
-
-    if (local == NULL) {
-        return -1;
-    }
-    *local = value & (KIND_NULL | KIND_CELL);
-    if (value & ~(KIND_NULL | KIND_CELL)) {
-        *local |= KIND_OBJECT;
-    }
-    return 0;
-}
-
-static int
-set_local(work *w, int pc, int index, analysis_kinds kinds)
-{
-    analysis_kinds *local = local_at(w, pc, index);
-
-    if (local == NULL) {
-        return -1;
-    }
-    *local = kinds;
-    return 0;
-}
-
-/* COPY_FREE_VARS: the last variables become the cells of the closure. */
-static int
-set_free_variables(work *w, int pc, int oparg)
-{
-    int free_count = w->code->co_nfreevars;
-
-    if (oparg != free_count || free_count > w->result->locals) {
-        return fail(w, pc, "wrong number of free variables");
-    }
-    for (int i = 1; i <= free_count; i++) {
-        w->now[w->result->locals - i] = KIND_CELL;
-    }
-    return 0;
-}
-
-static int
-load_const(work *w, int pc, int oparg, analysis_kinds *result)
-{
-    PyObject *constant;
-
-    if (oparg >= PyTuple_GET_SIZE(w->code->co_consts)) {
-        return fail(w, pc, "no such constant");
-    }
-    constant = PyTuple_GET_ITEM(w->code->co_consts, oparg);
-    if (constant == Py_None) {
-        *result = KIND_NONE;
-    }
-    else if (constant != NULL && PyTuple_CheckExact(constant)) {
-        *result = KIND_TUPLE;
-    }
-    else {
-        *result = KIND_OBJECT;
-    }
-    return 0;
-}
-
-static int
-copy_slot(work *w, int pc, int oparg, analysis_kinds *result)
-{
-    analysis_kinds *slot = slot_at(w, pc, w->depth, oparg);
-
-    if (slot == NULL) {
-        return -1;
-    }
-    if (w->recording && (*slot & KIND_NULL)) {
-        return fail(w, pc, "copies a NULL");
-    }
-    *result = *slot;
-    return 0;
-}
-
-static int
-swap_slots(work *w, int pc, int oparg)
-{
-    analysis_kinds *top = slot_at(w, pc, w->depth, 1);
-    analysis_kinds *slot = slot_at(w, pc, w->depth, oparg);
-    analysis_kinds kept;
-
-    if (top == NULL || slot == NULL) {
-        return -1;
-    }
-    kept = *top;
-    *top = *slot;
-    *slot = kept;
-    return 0;
-}
-
-/* A value is put into the container in the slot `oparg` below `base`; returns
- * the slot, or NULL with an exception. */
-static analysis_kinds *
-container_at(work *w, int pc, int base, int oparg, analysis_kinds needed)
-{
-    analysis_kinds *slot = slot_at(w, pc, base, oparg);
-
-    if (slot != NULL && w->recording && (*slot & ~needed)) {
-        fail(w, pc, "puts a value into another object than it may be");
-        return NULL;
-    }
-    return slot;
-}
-
-/* A list remains one of exceptions as long as only those are put in. */
-static int
-put_into_list(work *w, int pc, int base, int oparg, analysis_kinds value)
-{
-    analysis_kinds *slot
-        = container_at(w, pc, base, oparg, KIND_LIST | KIND_EXCEPTIONS);
-
-    if (slot == NULL) {
-        return -1;
-    }
-    if ((value & ~(KIND_EXCEPTION | KIND_NONE)) && (*slot & KIND_EXCEPTIONS)) {
-        *slot = KIND_LIST;
-    }
-    return 0;
-}
-
-static analysis_kinds
-tuple_of(const analysis_kinds *items, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (items[i] != KIND_CELL) {
-            return KIND_TUPLE;
-        }
-    }
-    return count > 0 ? KIND_CLOSURE : KIND_TUPLE;
-}
-
-static int
-check_reraise(work *w, int pc, int base, int oparg)
-{
-    analysis_kinds *slot;
-
-    if (oparg == 0) {
-        return 0;
-    }
-    slot = slot_at(w, pc, base, oparg);
-    if (slot == NULL) {
-        return -1;
-    }
-    if (w->recording && *slot != KIND_LASTI) {
-        return fail(w, pc, "no instruction to raise at");
-    }
-    return 0;
-}
-
-/* PRECALL must be followed by its CALL. */
-static int
-check_precall(work *w, int pc, const analysis_instruction *in)
-{
-    analysis_instruction call;
-
-    if (in->next >= w->result->units) {
-        return fail(w, pc, "PRECALL without CALL");
-    }
-    read_instruction(w->result, start_of(w->result, in->next), &call);
-    if (call.opcode != CALL || call.oparg != in->oparg) {
-        return fail(w, pc, "PRECALL without CALL");
-    }
-    return 0;
-}
-
-/* `inputs` lie on the stack above `base` values.  May set what is pushed in
- * place of what the effect says.  0, or -1 with an exception. */
-static int
-do_special(work *w, int pc, const analysis_instruction *in, int base,
-           const analysis_kinds *inputs, analysis_kinds pushed[2])
-{
-    int oparg = in->oparg;
-    int checked = OPCODES_LOADS_CHECKED;
-
-    switch (opcodes_rules[in->opcode].special) {
-    case LOADS:
-        return load_local(w, pc, oparg, checked, pushed);
-    case LOADS_CHECKED:
-        return load_local(w, pc, oparg, 1, pushed);
-    case LOADS_TWO:
-        return load_local(w, pc, oparg >> 4, checked, pushed) < 0
-                   ? -1
-                   : load_local(w, pc, oparg & 15, checked, pushed + 1);
-    case TAKES:
-        if (local_at(w, pc, oparg) == NULL) {
-            return -1;
-        }
-        pushed[0] = w->now[oparg];
-        return set_local(w, pc, oparg, KIND_NULL);
-    case STORES:
-        return store_local(w, pc, oparg, inputs[0]);
-    case STORES_LOADS:
-        return store_local(w, pc, oparg >> 4, inputs[0]) < 0
-                   ? -1
-                   : load_local(w, pc, oparg & 15, checked, pushed);
-    case STORES_TWO:
-        return store_local(w, pc, oparg >> 4, inputs[1]) < 0
-                   ? -1
-                   : store_local(w, pc, oparg & 15, inputs[0]);
-    case UNBINDS:
-        return set_local(w, pc, oparg, KIND_NULL);
-    case MAKES_CELL:
-        return set_local(w, pc, oparg, KIND_CELL);
-    case USES_CELL:
-        if (local_at(w, pc, oparg) == NULL) {
-            return -1;
-        }
-        if (w->recording && w->now[oparg] != KIND_CELL) {
-            return fail(w, pc, "a variable may not be a cell");
-        }
-        return 0;
-    case FREES:
-        return set_free_variables(w, pc, oparg);
-    case LOADS_CONST:
-        return load_const(w, pc, oparg, pushed);
-    case COPIES:
-        return copy_slot(w, pc, oparg, pushed);
-    case SWAPS:
-        return swap_slots(w, pc, oparg);
-    case BUILDS_TUPLE:
-        pushed[0] = tuple_of(inputs, oparg);
-        return 0;
-    case BUILDS_LIST:
-        pushed[0] = oparg == 0 ? KIND_EXCEPTIONS : KIND_LIST;
-        return 0;
-    case APPENDS:
-        return put_into_list(w, pc, base, oparg, inputs[0]);
-    case EXTENDS:
-        return put_into_list(w, pc, base, oparg, KIND_OBJECT);
-    case INTO_DICT:
-        return container_at(w, pc, base, oparg, KIND_DICT) ? 0 : -1;
-    case INTO_SET:
-        return container_at(w, pc, base, oparg, KIND_SET) ? 0 : -1;
-    case RERAISES:
-        return check_reraise(w, pc, base, oparg);
-    case PRECALLS:
-        return check_precall(w, pc, in);
-    default:
-        return 0;
-    }
-}
-
-/* ---- one instruction --------------------------------------------------- */
-
-/* Are the inputs what the instruction needs?  0, or -1 with an exception. */
-static int
-check_inputs(work *w, int pc, const char *effect, int oparg,
-             const analysis_kinds *inputs)
-{
-    char letter;
-    int count;
-
-    while (*effect != '>') {
-        effect = read_letter(effect, oparg, &letter, &count);
-        analysis_kinds needed = kinds_needed(letter);
-        for (; count > 0; count--, inputs++) {
-            if (*inputs & ~needed) {
-                return fail(w, pc, "an operand may be of a wrong kind");
-            }
-            if (letter == 'i' && (*inputs & KIND_OUTERMOST)) {
-                w->outermost_iterates = 1;
-            }
-        }
-    }
-    return 0;
-}
-
-/* Remembers the state while the instruction is pending.  0 or -1. */
-static int
-record_point(work *w, int pc, int kept)
-{
-    analysis *r = w->result;
-    size_t size = (size_t)r->locals + (size_t)kept;
-    size_t start = r->kind_count;
-    point *last;
-
-    /* Throwing into a generator pushes None first. */
-    if (w->protections[pc] >= 0 && opcode_at(r, pc) != YIELD_VALUE
-        && w->handlers[w->protections[pc]].depth > kept) {
-        return fail(w, pc, "the stack is lower than its exception handler's");
-    }
-    if (grow((void **)&r->points, &w->points_room, r->point_count + 1,
-             sizeof(point)) < 0) {
-        return -1;
-    }
-    last = r->point_count > 0 ? &r->points[r->point_count - 1] : NULL;
-    if (last != NULL && kept <= last->kept
-        && memcmp(&r->kinds[last->slots], w->now, size * sizeof(*w->now))
-               == 0) {
-        start = last->slots;
-    }
-    else {
-        if (grow((void **)&r->kinds, &w->kinds_room, start + size,
-                 sizeof(*r->kinds)) < 0) {
-            return -1;
-        }
-        memcpy(&r->kinds[start], w->now, size * sizeof(*w->now));
-        r->kind_count += size;
-    }
-    r->points[r->point_count++]
-        = (point){.pc = pc, .kept = kept, .slots = start};
-    return 0;
-}
-
-static void
-push_outputs(work *w, const char *outputs, int oparg, int base,
-             const analysis_kinds pushed[2])
-{
-    analysis_kinds *stack = w->now + w->result->locals;
-    int index = 0;
-    char letter;
-    int count;
-
-    w->depth = base;
-    while (*outputs != '\0') {
-        outputs = read_letter(outputs, oparg, &letter, &count);
-        for (; count > 0; count--, index++) {
-            if (letter == '=') {
-                w->depth++;
-            }
-            else if (index < 2 && pushed[index] != 0) {
-                stack[w->depth++] = pushed[index];
-            }
-            else {
-                stack[w->depth++] = kinds_pushed(letter);
-            }
-        }
-    }
-}
-
-/* Jumps with the state after the instruction.  A jump that depends on whether
- * a copy is None tells it of the original too: `except*` raises the result of
- * its bookkeeping again unless it is None.  0, or -1 with an exception. */
-static int
-jump_after(work *w, int pc, const analysis_instruction *in)
-{
-    analysis_kinds *top = w->now + w->result->locals + w->depth - 1;
-    int special = opcodes_rules[in->opcode].special;
-    int narrows = w->copied && w->depth > 0
-                  && (special == IF_NONE || special == UNLESS_NONE)
-                  && *top != KIND_NONE;
-    analysis_kinds whole = narrows ? *top : 0;
-
-    if (narrows && special == UNLESS_NONE) {
-        *top &= (analysis_kinds)~KIND_NONE;
-    }
-    if (take_jump(w, pc, in, w->depth, NULL, 0) < 0) {
-        return -1;
-    }
-    if (narrows) {
-        *top = special == UNLESS_NONE ? whole : whole & ~KIND_NONE;
-    }
-    return 0;
-}
-
-/* Runs the instruction on the state.  0, or -1 with an exception. */
-static int
-execute(work *w, int pc, const analysis_instruction *in)
-{
-    const opcode_rule *rule = &opcodes_rules[in->opcode];
-    const char *effect = effect_of(in);
-    analysis_kinds pushed[2] = {0, 0};
-    int64_t base, end;
-    int kept;
-
-    if (effect == NULL) {
-        return fail(w, pc, "impossible argument");
-    }
-    base = w->depth - count_values(effect, '>', in->oparg);
-    if (base < 0) {
-        return fail(w, pc, "stack underflow");
-    }
-    end = base + count_values(outputs_of(effect), '\0', in->oparg);
-    if (end > w->code->co_stacksize) {
-        return fail(w, pc, "stack overflow");
-    }
-    kept = (int)base + count_staying(effect);
-    if (w->recording) {
-        w->result->places[pc] = w->depth;
-        if (check_inputs(w, pc, effect, in->oparg,
-                         w->now + w->result->locals + base) < 0) {
-            return -1;
-        }
-        if ((rule->flags & RUNS) && record_point(w, pc, kept) < 0) {
-            return -1;
-        }
-    }
-    if (rule->jump != NULL) {
-        const char *outputs = outputs_of(rule->jump);
-        int staying = count_staying(rule->jump);
-        analysis_kinds result = kinds_pushed(outputs[staying]);
-        if (take_jump(w, pc, in, (int)base + staying, &result,
-                      (int)strlen(outputs) - staying) < 0) {
-            return -1;
-        }
-    }
-    if (do_special(w, pc, in, (int)base, w->now + w->result->locals + base,
-                   pushed) < 0) {
-        return -1;
-    }
-    push_outputs(w, outputs_of(effect), in->oparg, (int)base, pushed);
-    if ((rule->flags & JUMPS) && rule->jump == NULL
-        && jump_after(w, pc, in) < 0) {
-        return -1;
-    }
-    w->copied = rule->special == COPIES && in->oparg == 1;
-    return 0;
-}
-
-/* Runs from the leader at `pc` to where its path ends or reaches the next
- * leader.  0, or -1 with an exception. */
-static int
-run_from(work *w, int pc)
-{
-    const analysis *r = w->result;
-    const state *s = w->states[pc];
-    analysis_instruction in;
-
-    w->depth = s->depth;
-    w->copied = 0;
-    memcpy(w->now, s->slots,
-           sizeof(*w->now) * ((size_t)r->locals + (size_t)s->depth));
-    for (;;) {
-        read_instruction(r, pc, &in);
-        if (w->protections[pc] >= 0 && enter_handler(w, pc) < 0) {
-            return -1;
-        }
-        if (execute(w, pc, &in) < 0) {
-            return -1;
-        }
-        if (opcodes_rules[in.opcode].flags & ENDS) {
-            return 0;
-        }
-        if (in.next >= r->units) {
-            return fail(w, pc, "the code has no end");
-        }
-        if (w->marks[start_of(r, in.next)] & LEADER) {
-            return arrive(w, pc, start_of(r, in.next), w->depth, NULL, 0);
-        }
-        pc = start_of(r, in.next);
-    }
-}
-
 /* ---- the whole code ---------------------------------------------------- */
-
-/* Can PyCode_GetCode read the code?  It trusts every opcode and the caches it
- * expects behind them, and overruns a code that was cut.  Code that is traced
- * or monitored, which cannot be told from here, has passed the same reading
- * when that began.  0, or -1 with an exception. */
-static int
-check_readable(work *w)
-{
-    const uint8_t *raw = (const uint8_t *)w->code->co_code_adaptive;
-    int units = (int)Py_SIZE(w->code);
-    int unit, base;
-
-    if (OPCODES_MONITORED(w->code)) {
-        return 0;
-    }
-    for (unit = 0; unit < units; unit += 1 + opcodes_caches[base]) {
-        int opcode = raw[2 * unit];
-        base = opcodes_base[opcode];
-        if (opcode >= OPCODES_INSTRUMENTED
-            || (opcodes_rules[base].effect == NULL && base != EXTENDED_ARG)) {
-            return fail(w, unit, "unknown opcode");
-        }
-        if (unit + opcodes_caches[base] >= units) {
-            return fail(w, unit, "caches are cut off");
-        }
-    }
-    return 0;
-}
 
 /* Finds the instructions.  0, or -1 with an exception. */
 static int
@@ -1026,20 +49,20 @@ find_starts(work *w)
         }
         if (opcode == EXTENDED_ARG) {
             if (prefixes == 3) {
-                return fail(w, unit, "too many EXTENDED_ARG");
+                return abstract_fail(w, unit, "too many EXTENDED_ARG");
             }
             prefixes++;
             unit++;
             continue;
         }
         if (opcodes_rules[opcode].effect == NULL) {
-            return fail(w, unit, "unknown opcode");
+            return abstract_fail(w, unit, "unknown opcode");
         }
         if (unit + caches >= r->units) {
-            return fail(w, unit, "caches are cut off");
+            return abstract_fail(w, unit, "caches are cut off");
         }
         if (prefixes == 3 && oparg_at(r, unit - 3) > 127) {
-            return fail(w, unit, "the argument is too big");
+            return abstract_fail(w, unit, "the argument is too big");
         }
         for (int i = unit - prefixes; i <= unit + caches; i++) {
             r->places[i] = i == unit ? UNREACHED : PART_OF(unit);
@@ -1048,7 +71,7 @@ find_starts(work *w)
         prefixes = 0;
     }
     if (prefixes != 0) {
-        return fail(w, r->units - 1, "EXTENDED_ARG at the end");
+        return abstract_fail(w, r->units - 1, "EXTENDED_ARG at the end");
     }
     return 0;
 }
@@ -1058,10 +81,10 @@ static int
 mark_leader(work *w, int pc, int64_t target)
 {
     if (target < 0 || target >= w->result->units) {
-        return fail(w, pc, "jumps out of the code");
+        return abstract_fail(w, pc, "jumps out of the code");
     }
     if (!(w->marks[target] & ENTRY)) {
-        return fail(w, pc, "jumps into an instruction");
+        return abstract_fail(w, pc, "jumps into an instruction");
     }
     w->marks[start_of(w->result, (int)target)] |= LEADER;
     return 0;
@@ -1074,7 +97,7 @@ find_leaders(work *w)
     analysis_instruction in;
 
     if (r->units == 0) {
-        return fail(w, 0, "no code");
+        return abstract_fail(w, 0, "no code");
     }
     w->marks[start_of(r, 0)] |= LEADER;
     for (int pc = 0; pc < r->units; pc++) {
@@ -1121,7 +144,7 @@ read_handlers(work *w)
     int count = 0, previous_end = 0;
 
     /* An entry has four numbers of at least a byte. */
-    w->handlers = new_zeros((size_t)(end - at) / 4, sizeof(handler));
+    w->handlers = abstract_zeros((size_t)(end - at) / 4, sizeof(handler));
     if (w->handlers == NULL) {
         return -1;
     }
@@ -1132,7 +155,7 @@ read_handlers(work *w)
         int depth = read_number(&at, end, 0);
         if (start < previous_end || length < 0 || length > units - start
             || depth < 0) {
-            return fail(w, start, "malformed exception table");
+            return abstract_fail(w, start, "malformed exception table");
         }
         if (mark_leader(w, start, target) < 0) {
             return -1;
@@ -1180,7 +203,7 @@ begin(work *w)
                             code->co_localsplusnames, i))
                         : KIND_NULL;
     }
-    return arrive(w, 0, start_of(w->result, 0), 0, NULL, 0);
+    return abstract_arrive(w, 0, start_of(w->result, 0), 0, NULL, 0);
 }
 
 static int
@@ -1189,11 +212,21 @@ run_to_rest(work *w)
     while (w->waiting_count > 0) {
         int pc = w->waiting[--w->waiting_count];
         w->states[pc]->waiting = 0;
-        if (run_from(w, pc) < 0) {
+        if (abstract_run(w, pc) < 0) {
             return -1;
         }
     }
     return 0;
+}
+
+static void
+shrink(void **block, size_t used, size_t size)
+{
+    void *smaller = PyMem_Realloc(*block, used * size + (used == 0));
+
+    if (smaller != NULL) {
+        *block = smaller;
+    }
 }
 
 /* The last run: fills places, points and kinds.  0 or -1. */
@@ -1205,7 +238,7 @@ record_all(work *w)
 
     w->recording = 1;
     for (int unit = 0; unit < r->units; unit++) {
-        if (w->states[unit] != NULL && run_from(w, unit) < 0) {
+        if (w->states[unit] != NULL && abstract_run(w, unit) < 0) {
             return -1;
         }
     }
@@ -1242,14 +275,20 @@ analysis_free(void *pointer)
 static int
 work_begin(work *w, PyCodeObject *code)
 {
-    analysis *r = new_zeros(1, sizeof(*r));
+    analysis *r = abstract_zeros(1, sizeof(*r));
     size_t units = (size_t)Py_SIZE(code);
     size_t slots = (size_t)code->co_nlocalsplus + (size_t)code->co_stacksize;
+    const char *wrong;
+    int unit;
 
     w->code = code;
     w->result = r;
-    if (r == NULL || check_readable(w) < 0) {
+    if (r == NULL) {
         return -1;
+    }
+    wrong = opcodes_unreadable(code, &unit);
+    if (wrong != NULL) {
+        return abstract_fail(w, unit, wrong);
     }
     r->bytes = PyCode_GetCode(code);
     if (r->bytes == NULL) {
@@ -1260,12 +299,12 @@ work_begin(work *w, PyCodeObject *code)
     }
     r->units = (int)units;
     r->locals = code->co_nlocalsplus;
-    if ((r->places = new_zeros(units, sizeof(*r->places))) == NULL
-        || (w->protections = new_zeros(units, sizeof(int32_t))) == NULL
-        || (w->marks = new_zeros(units, sizeof(*w->marks))) == NULL
-        || (w->states = new_zeros(units, sizeof(*w->states))) == NULL
-        || (w->waiting = new_zeros(units, sizeof(*w->waiting))) == NULL
-        || (w->now = new_zeros(slots, sizeof(*w->now))) == NULL) {
+    if ((r->places = abstract_zeros(units, sizeof(*r->places))) == NULL
+        || (w->protections = abstract_zeros(units, sizeof(int32_t))) == NULL
+        || (w->marks = abstract_zeros(units, sizeof(*w->marks))) == NULL
+        || (w->states = abstract_zeros(units, sizeof(*w->states))) == NULL
+        || (w->waiting = abstract_zeros(units, sizeof(*w->waiting))) == NULL
+        || (w->now = abstract_zeros(slots, sizeof(*w->now))) == NULL) {
         return -1;
     }
     memset(w->protections, -1, units * sizeof(int32_t));

@@ -1,4 +1,4 @@
-/* The instructions of CPython 3.11.  analysis.c explains the notation; the
+/* The instructions of CPython 3.11.  opcodes.h explains the notation; the
  * tables of all versions are in alphabetical order, so that a diff of two of
  * them shows what a new minor version changed. */
 #ifndef PICKLETASK_INTERP_OPCODES_311_H
@@ -12,18 +12,12 @@
 #define _PyOpcode_Deopt opcodes_base
 #include "internal/pycore_opcode.h"
 
-#define PyUnstable_Eval_RequestCodeExtraIndex _PyEval_RequestCodeExtraIndex
-#define PyUnstable_Code_GetExtra _PyCode_GetExtra
-#define PyUnstable_Code_SetExtra _PyCode_SetExtra
-
 /* Code objects carry no data of tracing and monitoring tools. */
 #define OPCODES_MONITORED(code) 0
 /* The opcodes from here on do. */
 #define OPCODES_INSTRUMENTED 256
-/* LOAD_FAST raises UnboundLocalError where there is no value. */
-#define OPCODES_LOADS_CHECKED 1
 
-static const opcode_rule opcodes_rules[256] = {
+const opcode_rule opcodes_rules[256] = {
     [ASYNC_GEN_WRAP] = {"o>o"},
     [BEFORE_ASYNC_WITH] = {"o>oo", RUNS},
     [BEFORE_WITH] = {"o>oo", RUNS},
@@ -81,7 +75,7 @@ static const opcode_rule opcodes_rules[256] = {
     [LOAD_CLOSURE] = {">o", 0, LOADS_CHECKED},
     [LOAD_CONST] = {">o", 0, LOADS_CONST},
     [LOAD_DEREF] = {">o", 0, USES_CELL},
-    [LOAD_FAST] = {">o", 0, LOADS},
+    [LOAD_FAST] = {">o", 0, LOADS_CHECKED},
     [LOAD_GLOBAL] = {">N1o", RUNS},
     [LOAD_METHOD] = {"o>no", RUNS},
     [LOAD_NAME] = {">o", RUNS},

@@ -1,4 +1,4 @@
-/* The instructions of CPython 3.13.  analysis.c explains the notation; the
+/* The instructions of CPython 3.13.  opcodes.h explains the notation; the
  * tables of all versions are in alphabetical order, so that a diff of two of
  * them shows what a new minor version changed. */
 #ifndef PICKLETASK_INTERP_OPCODES_313_H
@@ -23,10 +23,8 @@
     ((code)->_co_monitoring != NULL || (code)->co_executors != NULL)
 /* The opcodes from here on need them; so does ENTER_EXECUTOR. */
 #define OPCODES_INSTRUMENTED MIN_INSTRUMENTED_OPCODE
-/* LOAD_FAST trusts the compiler that there is a value. */
-#define OPCODES_LOADS_CHECKED 0
 
-static const opcode_rule opcodes_rules[256] = {
+const opcode_rule opcodes_rules[256] = {
     [BEFORE_ASYNC_WITH] = {"o>oo", RUNS},
     [BEFORE_WITH] = {"o>oo", RUNS},
     [BINARY_OP] = {"oo>o", RUNS},
