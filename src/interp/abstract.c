@@ -470,7 +470,8 @@ record_point(work *w, int pc, int kept)
         start = last->slots;
     }
     else {
-        if (grow((void **)&r->kinds, &w->kinds_room, start + size,
+        /* One more: a point without slots has a place for them too. */
+        if (grow((void **)&r->kinds, &w->kinds_room, start + size + 1,
                  sizeof(*r->kinds)) < 0) {
             return -1;
         }

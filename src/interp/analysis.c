@@ -219,10 +219,11 @@ run_to_rest(work *w)
     return 0;
 }
 
+/* Gives back what is not used of *block, if that can be done. */
 static void
 shrink(void **block, size_t used, size_t size)
 {
-    void *smaller = PyMem_Realloc(*block, used * size + (used == 0));
+    void *smaller = PyMem_Realloc(*block, used * size);
 
     if (smaller != NULL) {
         *block = smaller;
@@ -249,8 +250,8 @@ record_all(work *w)
             r->kinds[i] |= outermost;
         }
     }
-    shrink((void **)&r->points, r->point_count, sizeof(*r->points));
-    shrink((void **)&r->kinds, r->kind_count, sizeof(*r->kinds));
+    shrink((void **)&r->points, r->point_count + 1, sizeof(*r->points));
+    shrink((void **)&r->kinds, r->kind_count + 1, sizeof(*r->kinds));
     return 0;
 }
 
