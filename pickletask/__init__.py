@@ -17,8 +17,17 @@ A :class:`tasklet` runs a function until it switches to another one, with
 The names and what they do are those of Stackless Python.
 """
 
-from pickletask._core import (
+from pickletask import _supported
+
+_supported.check()
+
+from pickletask._core import (  # noqa: E402  (nothing else may come first)
+    CodeChangedError,
+    CorruptStateError,
+    NotPicklableError,
+    RestoreError,
     TaskletExit,
+    VersionMismatchError,
     bomb,
     channel,
     get_channel_callback,
@@ -37,17 +46,41 @@ from pickletask._core import (
     switch_trap,
     tasklet,
 )
+from pickletask.pickling import (  # noqa: E402
+    Pickler,
+    Unpickler,
+    dump,
+    dumps,
+    load,
+    loads,
+    register,
+    unregister,
+)
+
+register()
 
 __all__ = [
+    "CodeChangedError",
+    "CorruptStateError",
+    "NotPicklableError",
+    "Pickler",
+    "RestoreError",
     "TaskletExit",
+    "Unpickler",
+    "VersionMismatchError",
     "bomb",
     "channel",
+    "dump",
+    "dumps",
     "get_channel_callback",
     "get_schedule_callback",
     "getcurrent",
     "getcurrentid",
     "getmain",
     "getruncount",
+    "load",
+    "loads",
+    "register",
     "run",
     "schedule",
     "schedule_remove",
@@ -57,4 +90,5 @@ __all__ = [
     "set_schedule_callback",
     "switch_trap",
     "tasklet",
+    "unregister",
 ]

@@ -1,6 +1,11 @@
 /* The extension module pickletask._core: one setup call a concept. */
 #include "module.h"
 
+#include "interp/analysis.h"
+#include "interp/supported.h"
+#include "reduce/reduce.h"
+#include "tasks/tasks.h"
+
 static PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pickletask._core",
@@ -13,5 +18,14 @@ PyMODINIT_FUNC PyInit__core(void);
 PyMODINIT_FUNC
 PyInit__core(void)
 {
-    return PyModule_Create(&module_def);
+    if (interp_supported() < 0) {
+        return NULL;
+    }
+    PyObject *module = PyModule_Create(&module_def);
+    if (module == NULL || analysis_setup(module) < 0
+        || tasks_setup(module) < 0 || reduce_setup(module) < 0)
+    {
+        Py_CLEAR(module);
+    }
+    return module;
 }

@@ -25,6 +25,9 @@
 #ifndef Py_BUILD_CORE
 #  define Py_BUILD_CORE 1
 #endif
+#ifndef PY_SSIZE_T_CLEAN
+#  define PY_SSIZE_T_CLEAN 1
+#endif
 #include <Python.h>
 #include <frameobject.h>
 #include <stdint.h>

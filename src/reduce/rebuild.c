@@ -284,8 +284,9 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
     if (gen == NULL) {
         return NULL;
     }
-    memset((char *)gen + sizeof(PyVarObject), 0,
-           _PyObject_VAR_SIZE(type, words) - sizeof(PyVarObject));
+    /* Generators have no ob_size, though they are allocated as if. */
+    memset((char *)gen + sizeof(PyObject), 0,
+           _PyObject_VAR_SIZE(type, words) - sizeof(PyObject));
     generator_set_code(gen, (PyCodeObject *)Py_NewRef(code));
     gen->gi_name = Py_NewRef(name == NULL ? code->co_name : name);
     gen->gi_qualname = Py_NewRef(qualname == NULL ? code->co_qualname

@@ -19,6 +19,18 @@ typedef struct {
 int arguments_unpack(const arguments_spec *spec, PyObject *const *args,
                      Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
 
+/* The same for functions of at most one parameter, as fast as it gets. */
+static inline int
+arguments_unpack_one(const arguments_spec *spec, PyObject *const *args,
+                     Py_ssize_t nargs, PyObject *kwnames, PyObject **out)
+{
+    if (kwnames == NULL && nargs >= spec->min && nargs <= spec->max) {
+        *out = nargs == 1 ? args[0] : NULL;
+        return 0;
+    }
+    return arguments_unpack(spec, args, nargs, kwnames, out);
+}
+
 /* 0 if there are no keyword arguments and at least `min` others, else -1 with
  * TypeError. */
 int arguments_only_positional(const char *function, Py_ssize_t min,

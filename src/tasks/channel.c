@@ -2,6 +2,7 @@
 #include "channel.h"
 #include "arguments.h"
 #include "bomb.h"
+#include "pickling.h"
 #include "scheduler.h"
 
 #include <structmember.h>
@@ -279,6 +280,7 @@ act(channel *c, int direction, parcel p, const fiber_call *call)
     return scheduler_go(s, to, call);
 
 error:
+    Py_CLEAR(d.bomb);
     Py_XDECREF(p.object);
     return NULL;
 }
@@ -305,7 +307,7 @@ method_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     };
     PyObject *value;
 
-    if (arguments_unpack(&spec, args, nargs, kwnames, &value) < 0) {
+    if (arguments_unpack_one(&spec, args, nargs, kwnames, &value) < 0) {
         return NULL;
     }
     if (bomb_check(value)) {
@@ -331,10 +333,11 @@ method_receive(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
     static const arguments_spec spec = {"receive", 0, 0, {NULL}};
+    PyObject *unused;
     const fiber_call call = {
         args, nargs, kwnames, self, FUNCTION(method_receive),
     };
-    if (arguments_unpack(&spec, args, nargs, kwnames, NULL) < 0) {
+    if (arguments_unpack_one(&spec, args, nargs, kwnames, &unused) < 0) {
         return NULL;
     }
     return act((channel *)self, RECEIVING, (parcel){NULL, TEMPVAL_VALUE},
@@ -455,6 +458,9 @@ static PyMethodDef methods[] = {
      METH_FASTCALL | METH_KEYWORDS, send_throw_doc},
     {"close", method_close, METH_NOARGS, close_doc},
     {"open", method_open, METH_NOARGS, open_doc},
+    {"__reduce_ex__", pickling_reduce_channel, METH_O,
+     pickling_reduce_channel_doc},
+    {"__setstate__", pickling_set_channel, METH_O, pickling_set_channel_doc},
     {NULL},
 };
 
@@ -477,6 +483,7 @@ traverse(PyObject *self, visitproc visit, void *arg)
     tasklet *t = c->first;
 
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(c->aside);
     while (t != NULL) {
         Py_VISIT(t);
         t = t->next == c->first ? NULL : t->next;
@@ -489,6 +496,7 @@ clear(PyObject *self)
 {
     channel *c = (channel *)self;
 
+    Py_CLEAR(c->aside);
     while (c->first != NULL) {
         tasklet *t = c->first;
         channel_unlink(t);
@@ -510,6 +518,7 @@ dealloc(PyObject *self)
     if (c->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
+    Py_CLEAR(c->aside);
     type->tp_free(self);
     Py_DECREF(type);
 }

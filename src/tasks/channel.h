@@ -17,6 +17,9 @@ struct channel {
                                  * 1 sender, 0 who came last */
     char schedule_all;          /* neither: the next in the run queue */
     char closing;
+    signed char aside_direction;
+    PyObject *aside;            /* list of tasklets that will wait here when
+                                 * they have been loaded, or NULL; owned */
     PyObject *weakrefs;
 };
 

@@ -207,13 +207,6 @@ PyObject *scheduler_throw(scheduler *s, tasklet *to, PyObject *exception,
  * puts it into the run queue of its thread, whichever that is. */
 void scheduler_throw_pending(tasklet *to, PyObject *exception);
 
-/* ---- the end ---------------------------------------------------------- */
-
-/* tp_finalize: ends a suspended tasklet by TaskletExit, so that its `finally`
- * clauses run, and goes on where it was called.  Keeps the exception that is
- * set. */
-void scheduler_finalize(tasklet *t);
-
 /* Takes t out of the channel where it is blocked, if it is; in channel.c.
  * Both references, of the channel to t and of t to the channel, are the
  * caller's.  Returns the channel, or NULL. */

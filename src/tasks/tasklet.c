@@ -4,6 +4,7 @@
 #include "arguments.h"
 #include "bomb.h"
 #include "channel.h"
+#include "ending.h"
 #include "scheduler.h"
 #include "tasklet_methods.h"
 
@@ -403,7 +404,7 @@ finalize(PyObject *self)
 {
     tasklet *t = (tasklet *)self;
     if (t->fiber.state == FIBER_PARKED || t->fiber.state == FIBER_SOFT) {
-        scheduler_finalize(t);
+        ending_finalize(t);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "tasklet_methods.h"
 #include "arguments.h"
 #include "bomb.h"
+#include "pickling.h"
 #include "scheduler.h"
 
 /* ---- starting --------------------------------------------------------- */
@@ -178,10 +179,11 @@ method_run(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
     static const arguments_spec spec = {"run", 0, 0, {NULL}};
+    PyObject *unused;
     const fiber_call call = {
         args, nargs, kwnames, self, (void (*)(void))method_run,
     };
-    if (arguments_unpack(&spec, args, nargs, kwnames, NULL) < 0) {
+    if (arguments_unpack_one(&spec, args, nargs, kwnames, &unused) < 0) {
         return NULL;
     }
     return run((tasklet *)self, 0, &call);
@@ -198,10 +200,11 @@ method_switch(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
               PyObject *kwnames)
 {
     static const arguments_spec spec = {"switch", 0, 0, {NULL}};
+    PyObject *unused;
     const fiber_call call = {
         args, nargs, kwnames, self, (void (*)(void))method_switch,
     };
-    if (arguments_unpack(&spec, args, nargs, kwnames, NULL) < 0) {
+    if (arguments_unpack_one(&spec, args, nargs, kwnames, &unused) < 0) {
         return NULL;
     }
     return run((tasklet *)self, 1, &call);
@@ -430,5 +433,8 @@ PyMethodDef tasklet_methods[] = {
     {"set_atomic", method_set_atomic, METH_O, set_atomic_doc},
     {"set_ignore_nesting", method_set_ignore_nesting, METH_O,
      set_ignore_nesting_doc},
+    {"__reduce_ex__", pickling_reduce_tasklet, METH_O,
+     pickling_reduce_tasklet_doc},
+    {"__setstate__", pickling_set_tasklet, METH_O, pickling_set_tasklet_doc},
     {NULL},
 };

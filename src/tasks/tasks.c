@@ -4,6 +4,7 @@
 #include "bomb.h"
 #include "callable.h"
 #include "channel.h"
+#include "ending.h"
 #include "scheduler.h"
 
 #define FUNCTION(f) ((void (*)(void))(f))
@@ -38,7 +39,7 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     PyObject *value;
     int r;
 
-    if (arguments_unpack(&retval_spec, args, nargs, kwnames, &value) < 0) {
+    if (arguments_unpack_one(&retval_spec, args, nargs, kwnames, &value) < 0) {
         return NULL;
     }
     s = scheduler_enter();
@@ -76,7 +77,7 @@ schedule_remove(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     PyObject *value;
     int r;
 
-    if (arguments_unpack(&retval_spec, args, nargs, kwnames, &value) < 0) {
+    if (arguments_unpack_one(&retval_spec, args, nargs, kwnames, &value) < 0) {
         return NULL;
     }
     s = scheduler_enter();
@@ -113,13 +114,14 @@ run(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     PyObject *kwnames)
 {
     static const arguments_spec spec = {"run", 0, 0, {NULL}};
+    PyObject *unused;
     const fiber_call call = {args, nargs, kwnames, module, FUNCTION(run)};
     scheduler *s;
     departure d = {0};
     tasklet *me, *to;
     int r;
 
-    if (arguments_unpack(&spec, args, nargs, kwnames, NULL) < 0) {
+    if (arguments_unpack_one(&spec, args, nargs, kwnames, &unused) < 0) {
         return NULL;
     }
     s = scheduler_enter();
@@ -357,6 +359,7 @@ tasks_setup(PyObject *module)
 {
     static const module_setup setups[] = {
         bomb_setup, scheduler_setup, tasklet_setup, channel_setup,
+        ending_setup,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(setups); i++) {
         if (setups[i](module) < 0) {
