@@ -97,6 +97,15 @@ chain_locate(chain_link *link)
     return locate(link, &a);
 }
 
+int
+chain_is_next(iframe *outer, iframe *inner)
+{
+    chain_link link = {.frame = outer};
+
+    return iframe_is_generator(inner) && iframe_depth(outer) >= 0
+           && chain_locate(&link) == 0 && link.opcode == CALL;
+}
+
 /* Is `callable` what the interpreter calls to reach the function of `call`? */
 static int
 is_called(PyObject *callable, const fiber_call *call)
@@ -214,7 +223,8 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
 {
     const analysis *a;
     PyObject **base = iframe_stackbase(outer);
-    PyObject *gen = NULL;
+    PyObject *gen = (PyObject *)iframe_generator(inner);
+    int way = 0;
 
     if (!iframe_is_generator(inner)) {
         return refuse(c, outer, "called Python code");
@@ -227,19 +237,28 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     link->depth = link->waits ? iframe_depth(outer)
                               : analysis_depth(a, link->pc);
     link->kept = analysis_kept(a, link->pc);
-    link->how = PENDING_GENERATOR;
-    if (link->kept < 1 || link->depth < link->kept) {
+    if (link->kept < 0 || link->depth < link->kept) {
         return refuse(c, outer, "resumed a generator");
     }
-    if (link->opcode == FOR_ITER || link->opcode == SEND) {
-        gen = base[link->kept - 1];
+    if (link->opcode == CALL) {
+        link->how = PENDING_NEXT;
+        if (!link->waits) {
+            PyObject **first, **top = base + link->depth;
+            PyObject *callable = call_operands(top, link->oparg, &first);
+            way = distance_of_call(callable, first, (int)(top - first), gen);
+        }
     }
-    if (gen != (PyObject *)iframe_generator(inner)) {
+    else if (link->kept > 0 && base[link->kept - 1] == gen
+             && (link->opcode == FOR_ITER || link->opcode == SEND))
+    {
+        link->how = PENDING_GENERATOR;
+        way = link->opcode;
+    }
+    else {
         return refuse(c, outer, "resumed a generator");
     }
     if (!link->waits
-        && !distance_is_known(link->opcode,
-                              interp_loop_distance(loop, inner, outer)))
+        && !distance_is_known(way, interp_loop_distance(loop, inner, outer)))
     {
         return refuse(c, outer, "resumed a generator through C code");
     }
@@ -283,8 +302,9 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         }
         link->waits = 1;
         link->depth = link->kept = iframe_depth(outer);
-        link->how = iframe_is_generator(inner) ? PENDING_GENERATOR
-                                               : PENDING_PUSH;
+        link->how = chain_is_next(outer, inner)  ? PENDING_NEXT
+                    : iframe_is_generator(inner) ? PENDING_GENERATOR
+                                                 : PENDING_PUSH;
         if (all && chain_locate(link) < 0) {
             return CHAIN_FAILED;
         }

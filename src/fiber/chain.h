@@ -17,7 +17,7 @@
  * pending instruction is FOR_ITER or SEND and its operand is the generator
  * of the inner frame, which is exactly what these call directly, and the
  * distance of the two loops on the C stack is one that this instruction is
- * known to make.
+ * known to make.  The same holds for a call of next() or send().
  */
 #ifndef PICKLETASK_CHAIN_H
 #define PICKLETASK_CHAIN_H
@@ -63,8 +63,13 @@ chain_result chain_walk(fiber *f, const fiber_hooks *hooks, int all,
 void chain_clear(chain *c);
 
 /* Finds the pending instruction of a suspended frame. 0, or -1 with an
- * exception. */
+ * exception; can't fail for a frame whose code was analysed before. */
 int chain_locate(chain_link *link);
+
+/* Does the suspended frame `outer` wait for the generator of `inner` in a call
+ * of next() or send()?  Such a generator runs in a loop of its own, and what
+ * keeps it alive, the operand, is gone: the chain owns a reference to it. */
+int chain_is_next(iframe *outer, iframe *inner);
 
 /* What is called in the pending instruction of a running frame, as far as
  * it can be told. Borrowed, or NULL. */

@@ -4,18 +4,25 @@
 #define DISTANCES 8
 
 typedef struct {
-    int opcode;
+    int way;
     int count;
     Py_ssize_t known[DISTANCES];
 } distances;
 
-static distances table[] = {{.opcode = FOR_ITER}, {.opcode = SEND}};
+static distances table[] = {
+    {.way = FOR_ITER},
+    {.way = SEND},
+    {.way = DISTANCE_NEXT},
+    {.way = DISTANCE_METHOD},
+};
+
+static PyCFunction next_function, send_function;    /* CPython's own */
 
 static distances *
-distances_of(int opcode)
+distances_of(int way)
 {
     for (size_t i = 0; i < Py_ARRAY_LENGTH(table); i++) {
-        if (table[i].opcode == opcode) {
+        if (table[i].way == way) {
             return &table[i];
         }
     }
@@ -23,9 +30,9 @@ distances_of(int opcode)
 }
 
 int
-distance_is_known(int opcode, Py_ssize_t distance)
+distance_is_known(int way, Py_ssize_t distance)
 {
-    distances *d = distances_of(opcode);
+    distances *d = distances_of(way);
     if (d != NULL) {
         for (int i = 0; i < d->count; i++) {
             if (d->known[i] == distance) {
@@ -36,17 +43,44 @@ distance_is_known(int opcode, Py_ssize_t distance)
     return 0;
 }
 
-/* probe(opcode): called by a generator that such an instruction resumes
- * directly; measures its distance, if it has a loop of its own. */
+int
+distance_of_call(PyObject *callable, PyObject *const *args, int count,
+                 PyObject *generator)
+{
+    if (callable == NULL) {
+        return 0;
+    }
+    if (PyCFunction_Check(callable)) {
+        PyCFunction function = PyCFunction_GET_FUNCTION(callable);
+        if (function == next_function && count == 1) {
+            return args[0] == generator ? DISTANCE_NEXT : 0;
+        }
+        return function == send_function && count == 1
+                       && PyCFunction_GET_SELF(callable) == generator
+                   ? DISTANCE_METHOD
+                   : 0;
+    }
+    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
+        PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
+        return method->ml_meth == send_function && count == 2
+                       && args[0] == generator
+                   ? DISTANCE_METHOD
+                   : 0;
+    }
+    return 0;
+}
+
+/* probe(way): called by a generator that is resumed directly in such a way;
+ * measures the distance, if it has a loop of its own. */
 static PyObject *
 probe(PyObject *module, PyObject *argument)
 {
     PyThreadState *ts = PyThreadState_Get();
     iframe *inner = interp_current(ts);
-    long opcode = PyLong_AsLong(argument);
-    distances *d = distances_of((int)opcode);
+    long way = PyLong_AsLong(argument);
+    distances *d = distances_of((int)way);
 
-    if (opcode == -1 && PyErr_Occurred()) {
+    if (way == -1 && PyErr_Occurred()) {
         return NULL;
     }
     if (d != NULL && iframe_is_entry(inner)) {
@@ -56,7 +90,7 @@ probe(PyObject *module, PyObject *argument)
             outer = outer->previous;
         }
         Py_ssize_t distance = interp_loop_distance(&loop, inner, outer);
-        if (!distance_is_known((int)opcode, distance)
+        if (!distance_is_known((int)way, distance)
             && d->count < DISTANCES)
         {
             d->known[d->count++] = distance;
@@ -67,10 +101,10 @@ probe(PyObject *module, PyObject *argument)
 
 /* Every shape of code, often enough to be specialised in between. */
 static const char program[] =
-    "def inner(opcode):\n"
-    "    probe(opcode)\n"
+    "def inner(way):\n"
+    "    probe(way)\n"
     "    yield\n"
-    "    probe(opcode)\n"
+    "    probe(way)\n"
     "    yield\n"
     "def for_loop():\n"
     "    for x in inner(FOR_ITER): pass\n"
@@ -80,8 +114,18 @@ static const char program[] =
     "    probe(SEND)\n"
     "async def awaiting():\n"
     "    await awaited()\n"
+    "def by_next():\n"
+    "    g = inner(NEXT); next(g); next(g)\n"
+    "def by_send():\n"
+    "    g = inner(METHOD); g.send(None); g.send(None)\n"
+    "    s = inner(METHOD).send; s(None); s(None)\n"
+    "async def called():\n"
+    "    probe(METHOD)\n"
+    "def by_coroutine():\n"
+    "    try: called().send(None)\n"
+    "    except StopIteration: pass\n"
     "def drive(step):\n"
-    "    for_loop()\n"
+    "    for_loop(); by_next(); by_send(); by_coroutine()\n"
     "    for x in delegate(): pass\n"
     "    g = delegate(); next(g); g.send(step); g.close()\n"
     "    c = awaiting()\n"
@@ -106,6 +150,28 @@ run_program(PyObject *code, PyObject *names)
     return result == NULL ? -1 : 0;
 }
 
+/* The C functions behind next() and send(). 0, or -1 with an exception. */
+static int
+find_functions(void)
+{
+    PyObject *next = PyDict_GetItemString(PyEval_GetBuiltins(), "next");
+    PyObject *send = PyObject_GetAttrString((PyObject *)&PyGen_Type, "send");
+    int found = next != NULL && PyCFunction_Check(next) && send != NULL
+                && Py_IS_TYPE(send, &PyMethodDescr_Type);
+
+    if (found) {
+        next_function = PyCFunction_GET_FUNCTION(next);
+        send_function = ((PyMethodDescrObject *)send)->d_method->ml_meth;
+    }
+    else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "pickletask must be imported before the builtin "
+                        "next() is replaced");
+    }
+    Py_XDECREF(send);
+    return found ? 0 : -1;
+}
+
 int
 distance_setup(PyObject *module)
 {
@@ -115,11 +181,12 @@ distance_setup(PyObject *module)
 
     code = Py_CompileString(program, "<pickletask distances>", Py_file_input);
     function = PyCFunction_New(&probe_method, NULL);
-    names = Py_BuildValue("{s:i,s:i,s:O,s:O}", "FOR_ITER", FOR_ITER, "SEND",
-                          SEND, "__builtins__", PyEval_GetBuiltins(),
-                          "probe", function);
+    names = Py_BuildValue("{s:i,s:i,s:i,s:i,s:O,s:O}", "FOR_ITER", FOR_ITER,
+                          "SEND", SEND, "NEXT", DISTANCE_NEXT, "METHOD",
+                          DISTANCE_METHOD, "__builtins__",
+                          PyEval_GetBuiltins(), "probe", function);
     if (code == NULL || function == NULL || names == NULL
-        || run_program(code, names) < 0)
+        || find_functions() < 0 || run_program(code, names) < 0)
     {
         goto error;
     }

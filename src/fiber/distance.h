@@ -15,7 +15,16 @@
 /* Measures. 0, or -1 with an exception. */
 int distance_setup(PyObject *module);
 
-/* Is this a distance that the instruction makes by itself? */
-int distance_is_known(int opcode, Py_ssize_t distance);
+/* What resumes a generator: the opcode of FOR_ITER or SEND, or a call of one
+ * of these. */
+enum { DISTANCE_NEXT = -1, DISTANCE_METHOD = -2 };
+
+/* Is this a distance that such an instruction makes by itself? */
+int distance_is_known(int way, Py_ssize_t distance);
+
+/* Which of the calls resumes the generator: next(generator), or its method
+ * send; 0 if neither. */
+int distance_of_call(PyObject *callable, PyObject *const *args, int count,
+                     PyObject *generator);
 
 #endif

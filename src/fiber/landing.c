@@ -143,7 +143,7 @@ repeat_and_raise(const chain_link *link, PyObject *raiser)
 /* What the landing object's __invert__ is to do; it runs at once. */
 typedef struct {
     fiber_thread *thread;
-    iframe *top;
+    iframe *top, *bottom;       /* of the frames for one loop */
     int frames;
     _PyErr_StackItem *exc_info;
     PyObject *value;            /* owned */
@@ -163,15 +163,12 @@ landing_invert(PyObject *self)
         return NULL;
     }
     PyThreadState *ts = l->thread->tstate;
-    iframe *bottom = l->top, *t = interp_current(ts);
-    while (bottom->previous != NULL && !iframe_is_entry(bottom)) {
-        bottom = bottom->previous;
-    }
+    iframe *t = interp_current(ts);
 #if INTERP_CALLER_CLEARS_ENTRY
     iframe_set_entry(t, 0);
-    iframe_set_entry(bottom, 1);
+    iframe_set_entry(l->bottom, 1);
 #else
-    bottom->previous = t->previous;
+    l->bottom->previous = t->previous;
 #endif
     t->previous = l->top;
     ts->exc_info = l->exc_info;
@@ -258,19 +255,20 @@ place(PyThreadState *ts, fiber_image *image)
 
 /* ---- generators in loops of their own ----------------------------------- */
 
-#if !INTERP_INLINES_GENERATORS
-
-/* Does what the caller of a generator's loop has to do: takes the generator
- * out of the thread state and, unless it has yielded, ends it.  `result` is
- * what the loop returned.  Returns 1 if it was yielded. */
-static int
+/* Does the caller of a generator's loop have to do: takes the generator out
+ * of the thread state and, unless it has yielded, ends it. `result` is what
+ * the loop returned. */
+#if INTERP_INLINES_GENERATORS
+#  define leave_generator(ts, gen, result)
+#else
+static void
 leave_generator(PyThreadState *ts, PyGenObject *gen, PyObject *result)
 {
     ts->exc_info = gen->gi_exc_state.previous_item;
     gen->gi_exc_state.previous_item = NULL;
     generator_iframe(gen)->previous = NULL;
     if (result != NULL && gen->gi_frame_state == FRAME_SUSPENDED) {
-        return 1;
+        return;
     }
     const char *kind = PyCoro_CheckExact(gen)       ? "coroutine"
                        : PyAsyncGen_CheckExact(gen) ? "async generator"
@@ -289,8 +287,8 @@ leave_generator(PyThreadState *ts, PyGenObject *gen, PyObject *result)
     PyErr_Fetch(&type, &value, &traceback);
     generator_clear(gen);
     PyErr_Restore(type, value, traceback);
-    return 0;
 }
+#endif
 
 /* Makes `outer` go on with the result of the generator it waits for: steals
  * it (NULL: an exception is set). Returns the object to deliver. */
@@ -300,11 +298,18 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
 {
     chain_link link = {.frame = outer};
     int depth = iframe_depth(outer);
-    int yielded = leave_generator(ts, gen, result);
 
+    leave_generator(ts, gen, result);
     /* It was located when the fiber became soft: this can't fail now. */
-    if (yielded || chain_locate(&link) < 0) {
+    (void)chain_locate(&link);
+    if (result != NULL && gen->gi_frame_state < FRAME_EXECUTING) {
         return result;
+    }
+    if (result != NULL && link.opcode == CALL) {
+        if (_PyGen_SetStopIterationValue(result) < 0) {
+            assert(PyErr_Occurred());
+        }
+        Py_CLEAR(result);
     }
     if (result == NULL) {
         return repeat_and_raise(&link, raiser_of_error());
@@ -322,16 +327,29 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
     return operand;
 }
 
+/* Is f the outermost frame of one loop, or of all? */
+static int
+is_bottom(iframe *f)
+{
+    return f->previous == NULL
+           || (INTERP_INLINES_GENERATORS ? chain_is_next(f->previous, f)
+                                         : iframe_is_entry(f));
+}
+
+/* Evaluates the frames that end with l->top, loop by loop. New reference, or
+ * NULL with an exception. */
 static PyObject *
 evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
 {
     for (;;) {
         iframe *bottom = l->top;
-        while (!iframe_is_entry(bottom) && bottom->previous != NULL) {
+        while (!is_bottom(bottom)) {
             bottom = bottom->previous;
         }
         iframe *outer = bottom->previous;
-        interp_base_set_frame(base, outer);
+        int owned = outer != NULL && chain_is_next(outer, bottom);
+        l->bottom = bottom;
+        interp_base_set_frame(ts, base, outer);
         PyObject *result = evaluate(ts, l);
         if (outer == NULL) {
             return result;
@@ -346,10 +364,12 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
             outer = outer->previous;
             l->frames++;
         }
+        if (owned) {
+            /* The operand of next() or send(), which CPython drops here. */
+            Py_DECREF(gen);
+        }
     }
 }
-
-#endif
 
 /* ---- a fiber ------------------------------------------------------------ */
 
@@ -387,11 +407,7 @@ landing(fiber_thread *t, fiber *f, interp_base *base,
         (void)chain_locate(&link);
         l.value = repeat_and_raise(&link, raiser);
     }
-#if INTERP_INLINES_GENERATORS
-    return evaluate(ts, &l);
-#else
     return evaluate_all(ts, &l, base);
-#endif
 }
 
 int

@@ -202,7 +202,11 @@ soften(fiber *f, const fiber_hooks *hooks)
 
     take_used(&c, used);
     for (int i = 0; i < c.count; i++) {
-        suspend_frame(&c.links[i]);
+        const chain_link *link = &c.links[i];
+        if (link->how == PENDING_NEXT && !link->waits) {
+            Py_INCREF(iframe_generator(c.links[i - 1].frame));
+        }
+        suspend_frame(link);
     }
     fill_image(image, &c);
     leave_stack(f, image);
@@ -236,9 +240,13 @@ soften_discard(fiber *f)
         iframe *outer = frame->previous;
         if (iframe_is_generator(frame)) {
             PyGenObject *gen = iframe_generator(frame);
+            int owned = outer != NULL && chain_is_next(outer, frame);
             Py_INCREF(gen);
             generator_clear(gen);
             Py_DECREF(gen);
+            if (owned) {
+                Py_DECREF(gen);
+            }
         }
         else {
             iframe_clear(frame, 0);
@@ -280,6 +288,11 @@ soften_traverse(fiber *f, visitproc visit, void *arg)
     for (; frame != NULL; frame = frame->previous) {
         if (iframe_is_marker(frame) || iframe_is_shim(frame)) {
             continue;
+        }
+        if (f->state == FIBER_SOFT && frame->previous != NULL
+            && chain_is_next(frame->previous, frame))
+        {
+            Py_VISIT(iframe_generator(frame));
         }
         int error = traverse_frame(frame, visit, arg);
         if (error) {

@@ -41,6 +41,8 @@ typedef enum {
     PENDING_PUSH,       /* the result is pushed; next instruction */
     PENDING_GENERATOR,  /* FOR_ITER or SEND to a generator that runs: what it
                          * yields is pushed, its return jumps ahead */
+    PENDING_NEXT,       /* a call of next() or send(): what the generator
+                         * yields is pushed, its return is StopIteration */
 } interp_pending;
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000

@@ -228,16 +228,10 @@ interp_saved_traced(const interp_saved *s)
     return s->cframe->use_tracing;
 }
 
-/* The frame that an interpreter loop which begins on top of `base` finds
- * below itself. */
-static inline iframe *
-interp_base_frame(interp_base *base)
-{
-    return base->current_frame;
-}
-
+/* Sets the frame that an interpreter loop which begins on top of `base`
+ * finds below itself. */
 static inline void
-interp_base_set_frame(interp_base *base, iframe *f)
+interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 {
     base->current_frame = f;
 }

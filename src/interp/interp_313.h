@@ -3,6 +3,7 @@
 #define PICKLETASK_INTERP_313_H
 
 #include "opcode.h"
+#include "internal/pycore_genobject.h"
 
 #define INTERP_MINOR 13
 /* A generator runs in the interpreter loop of the frame that resumes it. */
@@ -222,17 +223,12 @@ interp_saved_traced(const interp_saved *s)
     return 0;
 }
 
-/* The frame that an interpreter loop which begins on top of `base` finds
- * below itself. */
-static inline iframe *
-interp_base_frame(interp_base *base)
-{
-    return NULL;
-}
-
+/* Sets the frame that an interpreter loop which begins on top of `base`
+ * finds below itself. */
 static inline void
-interp_base_set_frame(interp_base *base, iframe *f)
+interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 {
+    ts->current_frame = f;
 }
 
 /* Python-to-Python calls that the thread is deep in from now on. */

@@ -376,9 +376,15 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
     if (inner != NULL && inner->gen != NULL) {
         PyObject *operand = plan->kept == 0 ? NULL
                                             : plan->slots[plan->count - 1];
-        ok = operand == (PyObject *)inner->gen
-             && ((plan->opcode == FOR_ITER && PyGen_CheckExact(operand))
-                 || (plan->opcode == SEND && !PyAsyncGen_CheckExact(operand)));
+        if (plan->opcode == CALL) {
+            ok = !PyAsyncGen_CheckExact(inner->gen);
+        }
+        else {
+            ok = operand == (PyObject *)inner->gen
+                 && ((plan->opcode == FOR_ITER && PyGen_CheckExact(operand))
+                     || (plan->opcode == SEND
+                         && !PyAsyncGen_CheckExact(operand)));
+        }
     }
     else {
         switch (plan->opcode) {
@@ -498,9 +504,16 @@ publish_fiber(fiber *f, fiber_image *image, frame_plan *plans, int count,
             frame = image_add(image, plan->code, plan->count);
             publish_frame(plan, frame);
         }
-        iframe_wait(frame, plan->pc, plan->next, plan->oparg,
-                    i > 0 && plans[i - 1].gen != NULL ? PENDING_GENERATOR
-                                                      : PENDING_PUSH);
+        interp_pending how = PENDING_PUSH;
+        if (i > 0 && plans[i - 1].gen != NULL) {
+            how = PENDING_GENERATOR;
+            if (plan->opcode == CALL) {
+                /* See chain_is_next() about the reference. */
+                Py_INCREF(plans[i - 1].gen);
+                how = PENDING_NEXT;
+            }
+        }
+        iframe_wait(frame, plan->pc, plan->next, plan->oparg, how);
         frame->previous = outer;
         outer = frame;
     }
