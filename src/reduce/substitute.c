@@ -3,6 +3,7 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "functions.h"
 
 typedef enum { FUNCTION, CELL, CODE, NAMESPACE, HEAD } substitute_kind;
 
@@ -17,8 +18,7 @@ static PyTypeObject *substitute_type;
 static PyObject *living;    /* dict: address of object -> of substitute */
 
 /* Functions of the module that pickles name. Owned. */
-static PyObject *load_function, *load_code, *load_module_dict;
-static PyObject *new_function, *new_cell, *new_namespace, *set_function;
+static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
 
 /* ---- identity --------------------------------------------------------- */
 
@@ -111,10 +111,8 @@ substitute_new(substitute_kind kind, PyObject *object, PyObject *globals)
 
 /* ---- who needs one ---------------------------------------------------- */
 
-/* The module called `name`, if it is imported: new reference, or NULL without
- * an exception. */
-static PyObject *
-imported(PyObject *name)
+PyObject *
+substitute_imported(PyObject *name)
 {
     PyObject *module = NULL;
     if (name != NULL && PyUnicode_Check(name)) {
@@ -127,31 +125,14 @@ imported(PyObject *name)
     return module;
 }
 
-/* Name of the imported module whose dict this is: borrowed, or NULL. */
-static PyObject *
-module_name(PyObject *dict)
+PyObject *
+substitute_module_name(PyObject *dict)
 {
     PyObject *name = PyDict_GetItemString(dict, "__name__");
-    PyObject *module = imported(name);
+    PyObject *module = substitute_imported(name);
     int same = module != NULL && PyModule_GetDict(module) == dict;
     Py_XDECREF(module);
     return same ? name : NULL;
-}
-
-static int
-is_importable(PyObject *function)
-{
-    int same = 0;
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    PyObject *module = imported(f->func_module);
-    if (module != NULL) {
-        PyObject *found = codes_resolve(PyModule_GetDict(module),
-                                        f->func_qualname);
-        same = found == function;
-        Py_XDECREF(found);
-        Py_DECREF(module);
-    }
-    return same;
 }
 
 PyObject *
@@ -160,8 +141,9 @@ substitute_for(PyObject *value)
     PyTypeObject *type = Py_TYPE(value);
 
     if (type == &PyFunction_Type) {
-        return is_importable(value) ? Py_NewRef(value)
-                                    : substitute_new(FUNCTION, value, NULL);
+        return functions_importable(value)
+                   ? Py_NewRef(value)
+                   : substitute_new(FUNCTION, value, NULL);
     }
     if (type == &PyCell_Type) {
         return substitute_new(CELL, value, NULL);
@@ -171,11 +153,17 @@ substitute_for(PyObject *value)
     }
     if (type == &PyDict_Type
         && (PyDict_GetItemString(value, "__builtins__") != NULL
-            || module_name(value) != NULL))
+            || substitute_module_name(value) != NULL))
     {
         return substitute_new(NAMESPACE, value, NULL);
     }
     return Py_NewRef(value);
+}
+
+PyObject *
+substitute_namespace(PyObject *dict)
+{
+    return substitute_new(NAMESPACE, dict, NULL);
 }
 
 PyObject *
@@ -196,177 +184,7 @@ substitute_head(PyObject *code, PyObject *globals)
     return self;
 }
 
-/* A tuple's items, each substituted if need be. */
-static PyObject *
-substitute_items(PyObject *tuple)
-{
-    Py_ssize_t size = PyTuple_GET_SIZE(tuple);
-    PyObject *result = PyTuple_New(size);
-
-    for (Py_ssize_t i = 0; result != NULL && i < size; i++) {
-        PyObject *item = substitute_for(PyTuple_GET_ITEM(tuple, i));
-        if (item == NULL) {
-            Py_CLEAR(result);
-            break;
-        }
-        PyTuple_SET_ITEM(result, i, item);
-    }
-    return result;
-}
-
-/* A dict with a dict's items, each value substituted if need be. */
-static PyObject *
-substitute_values(PyObject *dict)
-{
-    Py_ssize_t position = 0;
-    PyObject *key, *value, *result = PyDict_New();
-
-    while (result != NULL && PyDict_Next(dict, &position, &key, &value)) {
-        PyObject *item = substitute_for(value);
-        if (item == NULL || PyDict_SetItem(result, key, item) < 0) {
-            Py_CLEAR(result);
-        }
-        Py_XDECREF(item);
-    }
-    return result;
-}
-
 /* ---- reducing --------------------------------------------------------- */
-
-/* (tag, digest, data, home) of code that uses these globals. */
-static PyObject *
-reduce_code_in(PyObject *code, PyObject *globals)
-{
-    PyObject *packed = codes_pack((PyCodeObject *)code);
-    PyObject *home = NULL, *result = NULL;
-
-    if (packed == NULL) {
-        return NULL;
-    }
-    home = Py_XNewRef(module_name(globals));
-    if (home == NULL) {
-        home = substitute_new(NAMESPACE, globals, NULL);
-    }
-    if (home != NULL) {
-        result = PyTuple_Pack(4, PyTuple_GET_ITEM(packed, 0),
-                              PyTuple_GET_ITEM(packed, 1),
-                              PyTuple_GET_ITEM(packed, 2), home);
-    }
-    Py_DECREF(packed);
-    Py_XDECREF(home);
-    return result;
-}
-
-/* Adds what makes a function differ from a new one. Steals the value; NULL
- * is passed on. 0, or -1 with an exception. */
-static int
-add_attribute(PyObject *state, const char *name, PyObject *value)
-{
-    int status = value == NULL ? -1 : PyDict_SetItemString(state, name, value);
-    Py_XDECREF(value);
-    return status;
-}
-
-/* The attributes of a function that its code doesn't say. */
-static PyObject *
-function_state(PyFunctionObject *f)
-{
-    PyCodeObject *code = (PyCodeObject *)f->func_code;
-    PyObject *state = PyDict_New();
-    PyObject *doc = Py_None;
-
-    if (state == NULL) {
-        return NULL;
-    }
-    if (f->func_closure != NULL
-        && add_attribute(state, "__closure__",
-                         substitute_items(f->func_closure)) < 0)
-    {
-        goto error;
-    }
-    if (f->func_defaults != NULL
-        && add_attribute(state, "__defaults__",
-                         substitute_items(f->func_defaults)) < 0)
-    {
-        goto error;
-    }
-    if (f->func_kwdefaults != NULL && PyDict_CheckExact(f->func_kwdefaults)
-        && add_attribute(state, "__kwdefaults__",
-                         substitute_values(f->func_kwdefaults)) < 0)
-    {
-        goto error;
-    }
-    if (f->func_dict != NULL && PyDict_GET_SIZE(f->func_dict) > 0
-        && add_attribute(state, "__dict__",
-                         substitute_values(f->func_dict)) < 0)
-    {
-        goto error;
-    }
-    if (f->func_annotations != NULL) {
-        PyObject *annotations = PyFunction_GetAnnotations((PyObject *)f);
-        if (annotations == NULL
-            || PyDict_SetItemString(state, "__annotations__", annotations)
-                   < 0)
-        {
-            goto error;
-        }
-    }
-    if (f->func_name != code->co_name
-        && PyDict_SetItemString(state, "__name__", f->func_name) < 0)
-    {
-        goto error;
-    }
-    if (f->func_qualname != code->co_qualname
-        && PyDict_SetItemString(state, "__qualname__", f->func_qualname) < 0)
-    {
-        goto error;
-    }
-    if (f->func_module != NULL
-        && f->func_module != PyDict_GetItemString(f->func_globals, "__name__")
-        && PyDict_SetItemString(state, "__module__", f->func_module) < 0)
-    {
-        goto error;
-    }
-    if (PyTuple_GET_SIZE(code->co_consts) > 0
-        && PyUnicode_Check(PyTuple_GET_ITEM(code->co_consts, 0)))
-    {
-        doc = PyTuple_GET_ITEM(code->co_consts, 0);
-    }
-    if (f->func_doc != NULL && f->func_doc != doc
-        && PyDict_SetItemString(state, "__doc__", f->func_doc) < 0)
-    {
-        goto error;
-    }
-#if INTERP_FUNCTION_TYPE_PARAMS
-    if (f->func_typeparams != NULL
-        && PyDict_SetItemString(state, "__type_params__", f->func_typeparams)
-               < 0)
-    {
-        goto error;
-    }
-#endif
-    return state;
-
-error:
-    Py_DECREF(state);
-    return NULL;
-}
-
-static PyObject *
-reduce_function(PyFunctionObject *f)
-{
-    PyObject *result = NULL;
-    PyObject *args = reduce_code_in(f->func_code, f->func_globals);
-    PyObject *state = args == NULL ? NULL : function_state(f);
-
-    if (state != NULL) {
-        result = PyTuple_Pack(6, new_function, args, state, Py_None, Py_None,
-                              set_function);
-    }
-    Py_XDECREF(args);
-    Py_XDECREF(state);
-    return result;
-}
 
 static PyObject *
 reduce_cell(PyObject *cell)
@@ -388,7 +206,7 @@ reduce_cell(PyObject *cell)
 static PyObject *
 reduce_namespace(PyObject *dict)
 {
-    PyObject *name = module_name(dict), *key, *value;
+    PyObject *name = substitute_module_name(dict), *key, *value;
     Py_ssize_t position = 0;
 
     if (name != NULL) {
@@ -425,7 +243,7 @@ substitute_reduce(PyObject *object, PyObject *protocol)
 
     switch (self->kind) {
     case FUNCTION:
-        return reduce_function((PyFunctionObject *)self->object);
+        return functions_reduce(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:
@@ -434,8 +252,7 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case NAMESPACE:
         return reduce_namespace(self->object);
     case HEAD:
-        args = reduce_code_in(self->object, self->globals);
-        return args == NULL ? NULL : Py_BuildValue("ON", load_function, args);
+        return functions_reduce_head(self->object, self->globals);
     }
     Py_UNREACHABLE();
 }
@@ -469,8 +286,8 @@ copied(PyObject *memo, PyObject *object)
     return found;
 }
 
-static int
-enter_copy(PyObject *memo, PyObject *object, PyObject *copy)
+int
+substitute_enter_copy(PyObject *memo, PyObject *object, PyObject *copy)
 {
     PyObject *key = PyLong_FromVoidPtr(object);
     int status = key == NULL ? -1 : PyDict_SetItem(memo, key, copy);
@@ -478,9 +295,8 @@ enter_copy(PyObject *memo, PyObject *object, PyObject *copy)
     return status;
 }
 
-/* Contents that may need a substitute, copied. */
-static PyObject *
-copy_contents(PyObject *contents, PyObject *memo)
+PyObject *
+substitute_deepcopy(PyObject *contents, PyObject *memo)
 {
     PyObject *result = NULL, *item = substitute_for(contents);
     if (item != NULL) {
@@ -495,11 +311,11 @@ copy_cell(PyObject *cell, PyObject *memo)
 {
     PyObject *contents = PyCell_GET(cell), *result = PyCell_New(NULL);
 
-    if (result == NULL || enter_copy(memo, cell, result) < 0) {
+    if (result == NULL || substitute_enter_copy(memo, cell, result) < 0) {
         goto error;
     }
     if (contents != NULL) {
-        contents = copy_contents(contents, memo);
+        contents = substitute_deepcopy(contents, memo);
         if (contents == NULL) {
             goto error;
         }
@@ -512,40 +328,10 @@ error:
     return NULL;
 }
 
-/* A function that shares no cells with the original's frames. */
-static PyObject *
-copy_function(PyFunctionObject *f, PyObject *memo)
-{
-    PyObject *state = NULL, *closure = NULL, *done = NULL, *result;
-
-    result = PyFunction_NewWithQualName(f->func_code, f->func_globals,
-                                        f->func_qualname);
-    if (result == NULL || enter_copy(memo, (PyObject *)f, result) < 0) {
-        goto error;
-    }
-    closure = copy_contents(f->func_closure, memo);
-    state = function_state(f);
-    if (closure == NULL || state == NULL
-        || PyDict_SetItemString(state, "__closure__", closure) < 0)
-    {
-        goto error;
-    }
-    done = PyObject_CallFunctionObjArgs(set_function, result, state, NULL);
-
-error:
-    if (done == NULL) {
-        Py_CLEAR(result);
-    }
-    Py_XDECREF(done);
-    Py_XDECREF(state);
-    Py_XDECREF(closure);
-    return result;
-}
-
 /* As copy.deepcopy() does, all is shared but cells, and functions that use
  * cells: a copied task has variables of its own. */
 static PyObject *
-substitute_deepcopy(PyObject *object, PyObject *memo)
+copy_original(PyObject *object, PyObject *memo)
 {
     substitute *self = (substitute *)object;
 
@@ -563,9 +349,10 @@ substitute_deepcopy(PyObject *object, PyObject *memo)
     if (self->kind == CELL) {
         return copy_cell(self->object, memo);
     }
-    PyFunctionObject *f = (PyFunctionObject *)self->object;
-    if (self->kind == FUNCTION && f->func_closure != NULL) {
-        return copy_function(f, memo);
+    if (self->kind == FUNCTION
+        && PyFunction_GET_CLOSURE(self->object) != NULL)
+    {
+        return functions_copy(self->object, memo);
     }
     return Py_NewRef(self->object);
 }
@@ -606,7 +393,7 @@ substitute_object(PyObject *object, void *closure)
 
 static PyMethodDef substitute_methods[] = {
     {"__reduce_ex__", substitute_reduce, METH_O, NULL},
-    {"__deepcopy__", substitute_deepcopy, METH_O, NULL},
+    {"__deepcopy__", copy_original, METH_O, NULL},
     {NULL},
 };
 
@@ -633,10 +420,8 @@ static PyType_Spec substitute_spec = {
 
 /* ---- loading ---------------------------------------------------------- */
 
-/* The dict of an importable module. New reference, or NULL with an
- * exception. */
-static PyObject *
-import_dict(PyObject *name)
+PyObject *
+substitute_import_dict(PyObject *name)
 {
     PyObject *module = PyImport_Import(name), *real, *dict = NULL;
     if (module == NULL) {
@@ -665,168 +450,7 @@ core_load_module_dict(PyObject *module, PyObject *name)
                         "string");
         return NULL;
     }
-    return import_dict(name);
-}
-
-/* Code and globals from (tag, digest, data, home): both new references. 0, or
- * -1 with an exception. */
-static int
-load_code_in(PyObject *args, PyCodeObject **code, PyObject **globals)
-{
-    PyObject *tag, *digest, *data, *home, *dict = NULL;
-
-    *globals = NULL;
-    if (!PyArg_ParseTuple(args, "OOOO", &tag, &digest, &data, &home)) {
-        return -1;
-    }
-    if (PyUnicode_Check(home)) {
-        dict = import_dict(home);
-        if (dict == NULL) {
-            return -1;
-        }
-    }
-    else if (!PyDict_CheckExact(home)) {
-        PyErr_SetString(CorruptStateError,
-                        "can't restore a task: its globals must be a dict");
-        return -1;
-    }
-    *code = codes_load(tag, digest, data, dict);
-    if (*code == NULL) {
-        Py_XDECREF(dict);
-        return -1;
-    }
-    *globals = dict != NULL ? dict : Py_NewRef(home);
-    return 0;
-}
-
-/* Gives a function with free variables empty cells, so that it can be called
- * without harm. 0, or -1 with an exception. */
-static int
-give_cells(PyObject *function)
-{
-    int count = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_nfreevars;
-    int status = -1;
-
-    if (count == 0 || PyFunction_GET_CLOSURE(function) != NULL) {
-        return 0;
-    }
-    PyObject *cells = PyTuple_New(count);
-    for (int i = 0; cells != NULL && i < count; i++) {
-        PyObject *cell = PyCell_New(NULL);
-        if (cell == NULL) {
-            Py_CLEAR(cells);
-            break;
-        }
-        PyTuple_SET_ITEM(cells, i, cell);
-    }
-    if (cells != NULL) {
-        status = PyFunction_SetClosure(function, cells);
-        Py_DECREF(cells);
-    }
-    return status;
-}
-
-static PyObject *
-make_function(PyObject *args, int shared)
-{
-    PyCodeObject *code;
-    PyObject *globals, *function;
-
-    if (load_code_in(args, &code, &globals) < 0) {
-        return NULL;
-    }
-    function = shared ? codes_function(code, globals)
-                      : PyFunction_New((PyObject *)code, globals);
-    Py_DECREF(code);
-    Py_DECREF(globals);
-    if (function != NULL && give_cells(function) < 0) {
-        Py_CLEAR(function);
-    }
-    return function;
-}
-
-static PyObject *
-core_load_function(PyObject *module, PyObject *args)
-{
-    return make_function(args, 1);
-}
-
-static PyObject *
-core_new_function(PyObject *module, PyObject *args)
-{
-    return make_function(args, 0);
-}
-
-/* 0, or -1 with an exception. */
-static int
-set_closure(PyObject *function, PyObject *closure)
-{
-    int count = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_nfreevars;
-
-    if (!PyTuple_CheckExact(closure) || PyTuple_GET_SIZE(closure) != count) {
-        goto error;
-    }
-    for (int i = 0; i < count; i++) {
-        if (!PyCell_Check(PyTuple_GET_ITEM(closure, i))) {
-            goto error;
-        }
-    }
-    return count == 0 ? 0 : PyFunction_SetClosure(function, closure);
-
-error:
-    PyErr_Format(CorruptStateError,
-                 "can't restore function %U: it needs %d cells for its free "
-                 "variables", ((PyFunctionObject *)function)->func_qualname,
-                 count);
-    return -1;
-}
-
-static PyObject *
-core_set_function(PyObject *module, PyObject *args)
-{
-    static const char *const settable[] = {
-        "__defaults__", "__kwdefaults__", "__dict__", "__annotations__",
-        "__name__", "__qualname__", "__module__", "__doc__",
-        "__type_params__",
-    };
-    PyObject *function, *state, *key, *value;
-    Py_ssize_t position = 0;
-
-    if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function,
-                          &PyDict_Type, &state))
-    {
-        return NULL;
-    }
-    while (PyDict_Next(state, &position, &key, &value)) {
-        size_t i = 0;
-        if (!PyUnicode_Check(key)) {
-            goto error;
-        }
-        if (PyUnicode_CompareWithASCIIString(key, "__closure__") == 0) {
-            if (set_closure(function, value) < 0) {
-                return NULL;
-            }
-            continue;
-        }
-        while (i < Py_ARRAY_LENGTH(settable)
-               && PyUnicode_CompareWithASCIIString(key, settable[i]) != 0)
-        {
-            i++;
-        }
-        if (i == Py_ARRAY_LENGTH(settable)) {
-            goto error;
-        }
-        if (PyObject_SetAttr(function, key, value) < 0) {
-            return NULL;
-        }
-    }
-    Py_RETURN_NONE;
-
-error:
-    PyErr_Format(CorruptStateError,
-                 "can't restore function %U: %R is no attribute that was "
-                 "saved", ((PyFunctionObject *)function)->func_qualname, key);
-    return NULL;
+    return substitute_import_dict(name);
 }
 
 static PyObject *
@@ -861,20 +485,6 @@ core_new_namespace(PyObject *module, PyObject *noargs)
 /* ---- reducers for copyreg and for our own pickler ---------------------- */
 
 static PyObject *
-core_reduce_function(PyObject *module, PyObject *function)
-{
-    if (!PyFunction_Check(function)) {
-        PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
-                     Py_TYPE(function)->tp_name);
-        return NULL;
-    }
-    if (is_importable(function)) {
-        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
-    }
-    return reduce_function((PyFunctionObject *)function);
-}
-
-static PyObject *
 core_reduce_cell(PyObject *module, PyObject *cell)
 {
     if (!PyCell_Check(cell)) {
@@ -904,21 +514,13 @@ core_same(PyObject *module, PyObject *object)
 }
 
 static PyMethodDef functions[] = {
-    {"_load_function", core_load_function, METH_VARARGS,
-     PyDoc_STR("Function of a frame, from its code and globals.")},
     {"_load_code", core_load_code, METH_VARARGS,
      PyDoc_STR("Code object from (tag, digest, data).")},
     {"_load_module_dict", core_load_module_dict, METH_O,
      PyDoc_STR("The namespace of an importable module.")},
-    {"_new_function", core_new_function, METH_VARARGS,
-     PyDoc_STR("New function from its code and globals.")},
-    {"_set_function", core_set_function, METH_VARARGS,
-     PyDoc_STR("Sets the saved attributes of a new function.")},
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
     {"_new_namespace", core_new_namespace, METH_NOARGS,
      PyDoc_STR("Empty namespace with builtins.")},
-    {"_reduce_function", core_reduce_function, METH_O,
-     PyDoc_STR("Reducer of functions: by name if that finds it.")},
     {"_reduce_cell", core_reduce_cell, METH_O,
      PyDoc_STR("Reducer of cells.")},
     {"_reduce_code", core_reduce_code, METH_O,
@@ -944,11 +546,8 @@ substitute_setup(PyObject *module)
         || PyModule_AddFunctions(module, functions) < 0
         || PyModule_AddObjectRef(module, "_Substitute",
                                  (PyObject *)substitute_type) < 0
-        || take(module, &load_function, "_load_function") < 0
         || take(module, &load_code, "_load_code") < 0
         || take(module, &load_module_dict, "_load_module_dict") < 0
-        || take(module, &new_function, "_new_function") < 0
-        || take(module, &set_function, "_set_function") < 0
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_namespace, "_new_namespace") < 0)
     {

@@ -24,4 +24,28 @@ PyObject *substitute_for(PyObject *value);
  * code and globals. New reference, or NULL with an exception. */
 PyObject *substitute_head(PyObject *code, PyObject *globals);
 
+/* A substitute for a dict of globals. New reference, or NULL with an
+ * exception. */
+PyObject *substitute_namespace(PyObject *dict);
+
+/* copy.deepcopy() of a value that may need a substitute. New reference, or
+ * NULL with an exception. */
+PyObject *substitute_deepcopy(PyObject *value, PyObject *memo);
+
+/* Tells deepcopy's memo about a copy. 0, or -1 with an exception. */
+int substitute_enter_copy(PyObject *memo, PyObject *object, PyObject *copy);
+
+/* ---- modules ----------------------------------------------------------- */
+
+/* The module called `name`, if it is imported: new reference, or NULL without
+ * an exception. */
+PyObject *substitute_imported(PyObject *name);
+
+/* Name of the imported module whose dict this is: borrowed, or NULL. */
+PyObject *substitute_module_name(PyObject *dict);
+
+/* The dict of an importable module. New reference, or NULL with an
+ * exception. */
+PyObject *substitute_import_dict(PyObject *name);
+
 #endif

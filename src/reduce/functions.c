@@ -1,0 +1,445 @@
+/* Functions by value: see functions.h. */
+#include "functions.h"
+
+#include "codes.h"
+#include "errors.h"
+#include "substitute.h"
+
+/* Functions of the module that pickles name. Owned. */
+static PyObject *load_function, *new_function, *set_function;
+
+/* ---- by name ----------------------------------------------------------- */
+
+int
+functions_importable(PyObject *function)
+{
+    int same = 0;
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    PyObject *module = substitute_imported(f->func_module);
+    if (module != NULL) {
+        PyObject *found = codes_resolve(PyModule_GetDict(module),
+                                        f->func_qualname);
+        same = found == function;
+        Py_XDECREF(found);
+        Py_DECREF(module);
+    }
+    return same;
+}
+
+/* ---- reducing ---------------------------------------------------------- */
+
+/* A tuple's items, each substituted if need be. */
+static PyObject *
+substitute_items(PyObject *tuple)
+{
+    Py_ssize_t size = PyTuple_GET_SIZE(tuple);
+    PyObject *result = PyTuple_New(size);
+
+    for (Py_ssize_t i = 0; result != NULL && i < size; i++) {
+        PyObject *item = substitute_for(PyTuple_GET_ITEM(tuple, i));
+        if (item == NULL) {
+            Py_CLEAR(result);
+            break;
+        }
+        PyTuple_SET_ITEM(result, i, item);
+    }
+    return result;
+}
+
+/* A dict with a dict's items, each value substituted if need be. */
+static PyObject *
+substitute_values(PyObject *dict)
+{
+    Py_ssize_t position = 0;
+    PyObject *key, *value, *result = PyDict_New();
+
+    while (result != NULL && PyDict_Next(dict, &position, &key, &value)) {
+        PyObject *item = substitute_for(value);
+        if (item == NULL || PyDict_SetItem(result, key, item) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(item);
+    }
+    return result;
+}
+
+/* (tag, digest, data, home) of code that uses these globals. */
+static PyObject *
+reduce_code_in(PyObject *code, PyObject *globals)
+{
+    PyObject *packed = codes_pack((PyCodeObject *)code);
+    PyObject *home = NULL, *result = NULL;
+
+    if (packed == NULL) {
+        return NULL;
+    }
+    home = Py_XNewRef(substitute_module_name(globals));
+    if (home == NULL) {
+        home = substitute_namespace(globals);
+    }
+    if (home != NULL) {
+        result = PyTuple_Pack(4, PyTuple_GET_ITEM(packed, 0),
+                              PyTuple_GET_ITEM(packed, 1),
+                              PyTuple_GET_ITEM(packed, 2), home);
+    }
+    Py_DECREF(packed);
+    Py_XDECREF(home);
+    return result;
+}
+
+/* Adds what makes a function differ from a new one. Steals the value; NULL
+ * is passed on. 0, or -1 with an exception. */
+static int
+add_attribute(PyObject *state, const char *name, PyObject *value)
+{
+    int status = value == NULL ? -1 : PyDict_SetItemString(state, name, value);
+    Py_XDECREF(value);
+    return status;
+}
+
+/* The attributes of a function that its code doesn't say. */
+static PyObject *
+function_state(PyFunctionObject *f)
+{
+    PyCodeObject *code = (PyCodeObject *)f->func_code;
+    PyObject *state = PyDict_New();
+    PyObject *doc = Py_None;
+
+    if (state == NULL) {
+        return NULL;
+    }
+    if (f->func_closure != NULL
+        && add_attribute(state, "__closure__",
+                         substitute_items(f->func_closure)) < 0)
+    {
+        goto error;
+    }
+    if (f->func_defaults != NULL
+        && add_attribute(state, "__defaults__",
+                         substitute_items(f->func_defaults)) < 0)
+    {
+        goto error;
+    }
+    if (f->func_kwdefaults != NULL && PyDict_CheckExact(f->func_kwdefaults)
+        && add_attribute(state, "__kwdefaults__",
+                         substitute_values(f->func_kwdefaults)) < 0)
+    {
+        goto error;
+    }
+    if (f->func_dict != NULL && PyDict_GET_SIZE(f->func_dict) > 0
+        && add_attribute(state, "__dict__",
+                         substitute_values(f->func_dict)) < 0)
+    {
+        goto error;
+    }
+    if (f->func_annotations != NULL) {
+        PyObject *annotations = PyFunction_GetAnnotations((PyObject *)f);
+        if (annotations == NULL
+            || PyDict_SetItemString(state, "__annotations__", annotations)
+                   < 0)
+        {
+            goto error;
+        }
+    }
+    if (f->func_name != code->co_name
+        && PyDict_SetItemString(state, "__name__", f->func_name) < 0)
+    {
+        goto error;
+    }
+    if (f->func_qualname != code->co_qualname
+        && PyDict_SetItemString(state, "__qualname__", f->func_qualname) < 0)
+    {
+        goto error;
+    }
+    if (f->func_module != NULL
+        && f->func_module != PyDict_GetItemString(f->func_globals, "__name__")
+        && PyDict_SetItemString(state, "__module__", f->func_module) < 0)
+    {
+        goto error;
+    }
+    if (PyTuple_GET_SIZE(code->co_consts) > 0
+        && PyUnicode_Check(PyTuple_GET_ITEM(code->co_consts, 0)))
+    {
+        doc = PyTuple_GET_ITEM(code->co_consts, 0);
+    }
+    if (f->func_doc != NULL && f->func_doc != doc
+        && PyDict_SetItemString(state, "__doc__", f->func_doc) < 0)
+    {
+        goto error;
+    }
+#if INTERP_FUNCTION_TYPE_PARAMS
+    if (f->func_typeparams != NULL
+        && PyDict_SetItemString(state, "__type_params__", f->func_typeparams)
+               < 0)
+    {
+        goto error;
+    }
+#endif
+    return state;
+
+error:
+    Py_DECREF(state);
+    return NULL;
+}
+
+PyObject *
+functions_reduce(PyObject *function)
+{
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    PyObject *result = NULL;
+    PyObject *args = reduce_code_in(f->func_code, f->func_globals);
+    PyObject *state = args == NULL ? NULL : function_state(f);
+
+    if (state != NULL) {
+        result = PyTuple_Pack(6, new_function, args, state, Py_None, Py_None,
+                              set_function);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(state);
+    return result;
+}
+
+PyObject *
+functions_reduce_head(PyObject *code, PyObject *globals)
+{
+    PyObject *args = reduce_code_in(code, globals);
+    return args == NULL ? NULL : Py_BuildValue("ON", load_function, args);
+}
+
+/* ---- copying ----------------------------------------------------------- */
+
+PyObject *
+functions_copy(PyObject *function, PyObject *memo)
+{
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    PyObject *state = NULL, *closure = NULL, *done = NULL, *result;
+
+    result = PyFunction_NewWithQualName(f->func_code, f->func_globals,
+                                        f->func_qualname);
+    if (result == NULL || substitute_enter_copy(memo, function, result) < 0) {
+        goto error;
+    }
+    closure = substitute_deepcopy(f->func_closure, memo);
+    state = function_state(f);
+    if (closure == NULL || state == NULL
+        || PyDict_SetItemString(state, "__closure__", closure) < 0)
+    {
+        goto error;
+    }
+    done = PyObject_CallFunctionObjArgs(set_function, result, state, NULL);
+
+error:
+    if (done == NULL) {
+        Py_CLEAR(result);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(state);
+    Py_XDECREF(closure);
+    return result;
+}
+
+/* ---- loading ----------------------------------------------------------- */
+
+/* Code and globals from (tag, digest, data, home): both new references. 0, or
+ * -1 with an exception. */
+static int
+load_code_in(PyObject *args, PyCodeObject **code, PyObject **globals)
+{
+    PyObject *tag, *digest, *data, *home, *dict = NULL;
+
+    *globals = NULL;
+    if (!PyArg_ParseTuple(args, "OOOO", &tag, &digest, &data, &home)) {
+        return -1;
+    }
+    if (PyUnicode_Check(home)) {
+        dict = substitute_import_dict(home);
+        if (dict == NULL) {
+            return -1;
+        }
+    }
+    else if (!PyDict_CheckExact(home)) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore a task: its globals must be a dict");
+        return -1;
+    }
+    *code = codes_load(tag, digest, data, dict);
+    if (*code == NULL) {
+        Py_XDECREF(dict);
+        return -1;
+    }
+    *globals = dict != NULL ? dict : Py_NewRef(home);
+    return 0;
+}
+
+/* Gives a function with free variables empty cells, so that it can be called
+ * without harm. 0, or -1 with an exception. */
+static int
+give_cells(PyObject *function)
+{
+    int count = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_nfreevars;
+    int status = -1;
+
+    if (count == 0 || PyFunction_GET_CLOSURE(function) != NULL) {
+        return 0;
+    }
+    PyObject *cells = PyTuple_New(count);
+    for (int i = 0; cells != NULL && i < count; i++) {
+        PyObject *cell = PyCell_New(NULL);
+        if (cell == NULL) {
+            Py_CLEAR(cells);
+            break;
+        }
+        PyTuple_SET_ITEM(cells, i, cell);
+    }
+    if (cells != NULL) {
+        status = PyFunction_SetClosure(function, cells);
+        Py_DECREF(cells);
+    }
+    return status;
+}
+
+static PyObject *
+make_function(PyObject *args, int shared)
+{
+    PyCodeObject *code;
+    PyObject *globals, *function;
+
+    if (load_code_in(args, &code, &globals) < 0) {
+        return NULL;
+    }
+    function = shared ? codes_function(code, globals)
+                      : PyFunction_New((PyObject *)code, globals);
+    Py_DECREF(code);
+    Py_DECREF(globals);
+    if (function != NULL && give_cells(function) < 0) {
+        Py_CLEAR(function);
+    }
+    return function;
+}
+
+static PyObject *
+core_load_function(PyObject *module, PyObject *args)
+{
+    return make_function(args, 1);
+}
+
+static PyObject *
+core_new_function(PyObject *module, PyObject *args)
+{
+    return make_function(args, 0);
+}
+
+/* 0, or -1 with an exception. */
+static int
+set_closure(PyObject *function, PyObject *closure)
+{
+    int count = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_nfreevars;
+
+    if (!PyTuple_CheckExact(closure) || PyTuple_GET_SIZE(closure) != count) {
+        goto error;
+    }
+    for (int i = 0; i < count; i++) {
+        if (!PyCell_Check(PyTuple_GET_ITEM(closure, i))) {
+            goto error;
+        }
+    }
+    return count == 0 ? 0 : PyFunction_SetClosure(function, closure);
+
+error:
+    PyErr_Format(CorruptStateError,
+                 "can't restore function %U: it needs %d cells for its free "
+                 "variables", ((PyFunctionObject *)function)->func_qualname,
+                 count);
+    return -1;
+}
+
+static PyObject *
+core_set_function(PyObject *module, PyObject *args)
+{
+    static const char *const settable[] = {
+        "__defaults__", "__kwdefaults__", "__dict__", "__annotations__",
+        "__name__", "__qualname__", "__module__", "__doc__",
+        "__type_params__",
+    };
+    PyObject *function, *state, *key, *value;
+    Py_ssize_t position = 0;
+
+    if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function,
+                          &PyDict_Type, &state))
+    {
+        return NULL;
+    }
+    while (PyDict_Next(state, &position, &key, &value)) {
+        size_t i = 0;
+        if (!PyUnicode_Check(key)) {
+            goto error;
+        }
+        if (PyUnicode_CompareWithASCIIString(key, "__closure__") == 0) {
+            if (set_closure(function, value) < 0) {
+                return NULL;
+            }
+            continue;
+        }
+        while (i < Py_ARRAY_LENGTH(settable)
+               && PyUnicode_CompareWithASCIIString(key, settable[i]) != 0)
+        {
+            i++;
+        }
+        if (i == Py_ARRAY_LENGTH(settable)) {
+            goto error;
+        }
+        if (PyObject_SetAttr(function, key, value) < 0) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+
+error:
+    PyErr_Format(CorruptStateError,
+                 "can't restore function %U: %R is no attribute that was "
+                 "saved", ((PyFunctionObject *)function)->func_qualname, key);
+    return NULL;
+}
+
+static PyObject *
+core_reduce_function(PyObject *module, PyObject *function)
+{
+    if (!PyFunction_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
+                     Py_TYPE(function)->tp_name);
+        return NULL;
+    }
+    if (functions_importable(function)) {
+        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    }
+    return functions_reduce(function);
+}
+
+/* ---- setup ------------------------------------------------------------- */
+
+static PyMethodDef functions[] = {
+    {"_load_function", core_load_function, METH_VARARGS,
+     PyDoc_STR("Function of a frame, from its code and globals.")},
+    {"_new_function", core_new_function, METH_VARARGS,
+     PyDoc_STR("New function from its code and globals.")},
+    {"_set_function", core_set_function, METH_VARARGS,
+     PyDoc_STR("Sets the saved attributes of a new function.")},
+    {"_reduce_function", core_reduce_function, METH_O,
+     PyDoc_STR("Reducer of functions: by name if that finds it.")},
+    {NULL},
+};
+
+int
+functions_setup(PyObject *module)
+{
+    if (PyModule_AddFunctions(module, functions) < 0) {
+        return -1;
+    }
+    load_function = PyObject_GetAttrString(module, "_load_function");
+    new_function = PyObject_GetAttrString(module, "_new_function");
+    set_function = PyObject_GetAttrString(module, "_set_function");
+    return load_function == NULL || new_function == NULL
+                   || set_function == NULL
+               ? -1
+               : 0;
+}

@@ -1,0 +1,29 @@
+/* Functions by value, for those that no name finds.
+ *
+ * A function is (tag, digest, data, home) and what its code doesn't say: its
+ * closure, defaults and attributes.  home is the name of the module whose dict
+ * its globals are, or the dict itself.  Of the function of a frame only code
+ * and globals count.
+ */
+#ifndef PICKLETASK_REDUCE_FUNCTIONS_H
+#define PICKLETASK_REDUCE_FUNCTIONS_H
+
+#include "interp/interp.h"
+
+int functions_setup(PyObject *module);
+
+/* Does its module's dict find this very function by its qualified name? */
+int functions_importable(PyObject *function);
+
+/* What __reduce_ex__ of a function would return. New reference, or NULL with
+ * an exception. */
+PyObject *functions_reduce(PyObject *function);
+
+/* The same for the function of a frame. */
+PyObject *functions_reduce_head(PyObject *code, PyObject *globals);
+
+/* A copy of a function that has a closure, with cells of its own, entered into
+ * deepcopy's memo. New reference, or NULL with an exception. */
+PyObject *functions_copy(PyObject *function, PyObject *memo);
+
+#endif
