@@ -78,9 +78,14 @@ error:
 int
 scheduler_pending(scheduler *s)
 {
-    tasklet *me = s->current;
     tempval_kind kind;
-    PyObject *value = tasklet_take(me, &kind);
+    PyObject *value;
+
+    if (s->in_callback) {
+        /* What is there is shown to the callback. */
+        return 0;
+    }
+    value = tasklet_take(s->current, &kind);
     if (kind == TEMPVAL_BOMB) {
         bomb_explode(value);
         return -1;

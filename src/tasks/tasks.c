@@ -48,6 +48,9 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
     }
     do {
         to = s->current->next;
+        if (to == s->current) {
+            return Py_NewRef(value == NULL ? (PyObject *)to : value);
+        }
         r = scheduler_depart(s, to, &d);
     } while (r > 0);
     if (r < 0) {
