@@ -59,36 +59,40 @@ channel_waiting(channel *c)
     return list;
 }
 
+/* Takes all out of the queue. The caller has references to them. */
+static void
+empty(channel *c)
+{
+    while (c->first != NULL) {
+        tasklet *t = c->first;
+        channel_unlink(t);
+        Py_DECREF(c);
+        Py_DECREF(t);
+    }
+}
+
 int
 channel_set_state(channel *c, PyObject *waiting, int direction,
                   int preference, int schedule_all, int closing)
 {
-    Py_ssize_t n = PyList_GET_SIZE(waiting);
-
-    for (Py_ssize_t i = 0; i < n; i++) {
-        tasklet *t = (tasklet *)PyList_GET_ITEM(waiting, i);
-        if (!PyObject_TypeCheck(t, tasklet_type) || t->next != NULL
-            || !tasklet_suspended(t) || t->scheduler == NULL)
-        {
-            PyErr_SetString(PyExc_ValueError,
-                            "only paused tasklets can be put at a channel");
-            return -1;
-        }
-        for (Py_ssize_t k = 0; k < i; k++) {
-            if ((PyObject *)t == PyList_GET_ITEM(waiting, k)) {
-                PyErr_SetString(PyExc_ValueError,
-                                "the same tasklet twice at a channel");
-                return -1;
-            }
-        }
-    }
     if (c->first != NULL) {
         PyErr_SetString(PyExc_ValueError, "the channel is in use");
         return -1;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *t = PyList_GET_ITEM(waiting, i);
-        enqueue(c, (tasklet *)Py_NewRef(t), direction < 0 ? RECEIVING : SENDING);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(waiting); i++) {
+        tasklet *t = (tasklet *)PyList_GET_ITEM(waiting, i);
+        /* One that is in a queue already may be in this one. */
+        if (!PyObject_TypeCheck(t, tasklet_type) || t->next != NULL
+            || !tasklet_suspended(t) || t->scheduler == NULL)
+        {
+            empty(c);
+            PyErr_SetString(PyExc_ValueError,
+                            "only paused tasklets can be put at a channel, "
+                            "each once");
+            return -1;
+        }
+        enqueue(c, (tasklet *)Py_NewRef(t),
+                direction < 0 ? RECEIVING : SENDING);
     }
     c->preference = (signed char)((preference > 0) - (preference < 0));
     c->schedule_all = schedule_all != 0;
@@ -290,7 +294,7 @@ error:
 #define FUNCTION(f) ((void (*)(void))(f))
 
 PyDoc_STRVAR(send_doc,
-"send($self, value, /)\n--\n\n"
+"send($self, /, value)\n--\n\n"
 "Hand a value to a tasklet that receives; wait until one does if none is\n"
 "waiting. The preference tells who goes on first.\n\n"
 "RuntimeError if nobody else could run then (deadlock), or if the tasklet\n"
@@ -497,13 +501,7 @@ clear(PyObject *self)
     channel *c = (channel *)self;
 
     Py_CLEAR(c->aside);
-    while (c->first != NULL) {
-        tasklet *t = c->first;
-        channel_unlink(t);
-        /* The collector has another. */
-        Py_DECREF(c);
-        Py_DECREF(t);
-    }
+    empty(c);
     return 0;
 }
 
