@@ -1,8 +1,9 @@
 /* What a tasklet runs: see callable.h.
  *
- *      partial(f, *a, **k)(*args, **kwargs)  ->  f(*a, *args, **{**k, **kwargs})
+ *      partial(f, *a, **k)(*args, **kwargs)
+ *                                    ->  f(*a, *args, **{**k, **kwargs})
  *      obj.method(*args, **kwargs)           ->  method(obj, *args, **kwargs)
- *      obj(*args, **kwargs)                  ->  __call__(obj, *args, **kwargs)
+ *      obj(*args, **kwargs)          ->  __call__(obj, *args, **kwargs)
  *
  * and again, until none of them applies.  Then keyword arguments follow the
  * others in t->args, and t->kwargs has their names: a tuple, as vectorcall

@@ -18,6 +18,7 @@ struct channel {
     char schedule_all;          /* neither: the next in the run queue */
     char closing;
     signed char aside_direction;
+    Py_ssize_t aside_ready;     /* so many of them have been loaded */
     PyObject *aside;            /* list of tasklets that will wait here when
                                  * they have been loaded, or NULL; owned */
     PyObject *weakrefs;

@@ -231,7 +231,7 @@ ending_thread(fiber_thread *thread)
     PyErr_Restore(type, value, traceback);
 }
 
-/* ---- the end of the process ---------------------------------------------- */
+/* ---- the end of the process -------------------------------------------- */
 
 static PyObject *
 at_exit(PyObject *module, PyObject *unused)

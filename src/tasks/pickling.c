@@ -164,7 +164,7 @@ get_call(const tasklet_state *now)
     return call;
 }
 
-/* ---- tasklets ------------------------------------------------------------ */
+/* ---- tasklets ---------------------------------------------------------- */
 
 static int
 check_reducible(tasklet *t)
@@ -267,13 +267,12 @@ adopt(channel *c)
     if (waiting == NULL || c->first != NULL) {
         return;
     }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(waiting); i++) {
-        tasklet *t = (tasklet *)PyList_GET_ITEM(waiting, i);
-        if (t->fiber.state != FIBER_SOFT || t->next != NULL
-            || t->scheduler == NULL)
-        {
+    while (c->aside_ready < PyList_GET_SIZE(waiting)) {
+        tasklet *t = (tasklet *)PyList_GET_ITEM(waiting, c->aside_ready);
+        if (t->fiber.state != FIBER_SOFT) {
             return;
         }
+        c->aside_ready++;
     }
     c->aside = NULL;
     if (channel_set_state(c, waiting, c->aside_direction, c->preference,
@@ -362,7 +361,7 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     Py_RETURN_NONE;
 }
 
-/* ---- channels ------------------------------------------------------------ */
+/* ---- channels ---------------------------------------------------------- */
 
 PyObject *
 pickling_reduce_channel(PyObject *self, PyObject *protocol)
@@ -426,6 +425,7 @@ pickling_set_channel(PyObject *self, PyObject *state)
     c->schedule_all = (flags & SCHEDULE_ALL) != 0;
     c->closing = (flags & CLOSING) != 0;
     c->aside_direction = direction < 0 ? -1 : 1;
+    c->aside_ready = 0;
     Py_XSETREF(c->aside, waiting);
     adopt(c);
     Py_RETURN_NONE;
