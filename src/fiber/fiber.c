@@ -336,10 +336,10 @@ void
 fiber_discard(fiber *f)
 {
     assert(f->state != FIBER_RUNNING);
-    fiber_unpark(f);
     if (f->state == FIBER_PARKED && soften(f, the_hooks) == SOFTEN_FAILED) {
         PyErr_Clear();
     }
+    fiber_unpark(f);
     unprepare(f);
     if (f->state == FIBER_SOFT) {
         soften_discard(f);
