@@ -343,6 +343,31 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
     return walk_outer(c, f, hooks, all, loop);
 }
 
+int
+chain_top_depth(fiber *f)
+{
+    iframe *top = interp_saved_frame(&f->saved->interp);
+    int depth = -1;
+    chain c;
+
+    if (top == NULL || f->saved->call == NULL || iframe_is_shim(top)) {
+        return -1;
+    }
+    chain_init(&c);
+    switch (walk_innermost(&c, top, f->saved)) {
+    case CHAIN_KNOWN:
+        depth = c.links[0].depth;
+        break;
+    case CHAIN_FAILED:
+        PyErr_Clear();
+        break;
+    case CHAIN_REFUSED:
+        break;
+    }
+    chain_clear(&c);
+    return depth;
+}
+
 /* ---- for messages ----------------------------------------------------- */
 
 PyObject *

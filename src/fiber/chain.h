@@ -62,6 +62,11 @@ chain_result chain_walk(fiber *f, const fiber_hooks *hooks, int all,
                         chain *c);
 void chain_clear(chain *c);
 
+/* Entries on the value stack of the frame in which parked fiber f stands,
+ * operands of the pending call included; -1 if they are not known for sure.
+ * Runs no Python code and sets no exception. */
+int chain_top_depth(fiber *f);
+
 /* Finds the pending instruction of a suspended frame. 0, or -1 with an
  * exception; can't fail for a frame whose code was analysed before. */
 int chain_locate(chain_link *link);

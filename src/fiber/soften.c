@@ -258,8 +258,9 @@ soften_discard(fiber *f)
 
 /* ---- traverse --------------------------------------------------------- */
 
+/* `depth`: entries on its value stack, or -1 if that isn't known. */
 static int
-traverse_frame(iframe *frame, visitproc visit, void *arg)
+traverse_frame(iframe *frame, int depth, visitproc visit, void *arg)
 {
     int count = iframe_code(frame)->co_nlocalsplus;
 
@@ -270,8 +271,8 @@ traverse_frame(iframe *frame, visitproc visit, void *arg)
     Py_VISIT(iframe_function(frame));
     Py_VISIT(frame->f_locals);
     Py_VISIT(frame->frame_obj);
-    if (frame->stacktop > count) {
-        count = frame->stacktop;
+    if (depth > 0) {
+        count += depth;
     }
     for (int i = 0; i < count; i++) {
         Py_VISIT(frame->localsplus[i]);
@@ -294,7 +295,13 @@ soften_traverse(fiber *f, visitproc visit, void *arg)
         {
             Py_VISIT(iframe_generator(frame));
         }
-        int error = traverse_frame(frame, visit, arg);
+        int depth = iframe_depth(frame);
+        if (depth < 0 && f->state == FIBER_PARKED
+            && frame == interp_saved_frame(&f->saved->interp))
+        {
+            depth = chain_top_depth(f);
+        }
+        int error = traverse_frame(frame, depth, visit, arg);
         if (error) {
             return error;
         }
