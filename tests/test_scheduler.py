@@ -1,6 +1,7 @@
 """The scheduler: orders, run(), errors on their way, callbacks, threads."""
 
 import gc
+import random
 import sys
 import threading
 import weakref
@@ -890,3 +891,154 @@ def test_many_threads_come_and_go():
 
     for _ in range(50):
         assert in_thread(function)
+
+
+# ---- all at once --------------------------------------------------------------------------------
+
+
+class Chaos:
+    """Tasklets that do to one another whatever comes to their mind, and note it."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.log = []
+        self.tasks = []
+        self.channels = [channel() for _ in range(3)]
+        for preference, ch in enumerate(self.channels, -1):
+            ch.preference = preference
+        self.steps = 400
+
+    def spawn(self):
+        """Start one more tasklet."""
+        number = len(self.tasks)
+        self.tasks.append(tasklet(self.live)(number))
+        return number
+
+    def live(self, number):
+        """What a tasklet does until it has had enough, or is killed."""
+        try:
+            while self.steps > 0 and self.random.random() < 0.97:
+                self.steps -= 1
+                self.check()
+                self.act(number)
+        finally:
+            self.log.append((number, "ends"))
+
+    def act(self, number):
+        """Do one thing."""
+        random = self.random
+        action = random.choice(ACTIONS)
+        other = random.randrange(len(self.tasks))
+        ch = random.choice(self.channels)
+        self.log.append((number, action, other))
+        try:
+            result = getattr(self, action)(number, self.tasks[other], ch)
+            self.log.append((number, action, repr(result)[:12]))
+        except (RuntimeError, ValueError, KeyError) as error:
+            self.log.append((number, type(error).__name__, str(error)))
+
+    def check(self):
+        """Raise AssertionError unless queues and counters agree."""
+        count, task = 1, getcurrent()
+        while task.next is not getcurrent():
+            assert task.next.prev is task and task.scheduled and task.alive
+            task = task.next
+            count += 1
+        assert count == getruncount()
+        for ch in self.channels:
+            count, task = 0, ch.queue
+            while task is not None:
+                assert task.blocked and task.scheduled and task.alive
+                count += 1
+                task = task.next
+            assert count == abs(ch.balance)
+
+    def schedule(self, number, other, ch):
+        return schedule(number)
+
+    def spawn_one(self, number, other, ch):
+        return self.spawn() if len(self.tasks) < 40 else None
+
+    def send(self, number, other, ch):
+        return ch.send(number)
+
+    def receive(self, number, other, ch):
+        return ch.receive()
+
+    def send_error(self, number, other, ch):
+        return ch.send_exception(KeyError, number)
+
+    def kill(self, number, other, ch):
+        return other.kill(pending=self.random.random() < 0.5)
+
+    def throw(self, number, other, ch):
+        return other.throw(KeyError, number, pending=self.random.random() < 0.5)
+
+    def run_other(self, number, other, ch):
+        return other.run()
+
+    def insert(self, number, other, ch):
+        return other.insert() is other
+
+    def remove(self, number, other, ch):
+        return other.remove() is other
+
+    def pause(self, number, other, ch):
+        return schedule_remove(number)
+
+    def nested(self, number, other, ch):
+        return sorted([1, 2], key=lambda x: self.schedule(number, other, ch))
+
+    def generator(self, number, other, ch):
+        return [schedule(n) for n in (m for m in range(2))]
+
+    def run_all(self, number, other, ch):
+        return run() if self.random.random() < 0.2 else None
+
+    def drop(self, number, other, ch):
+        task = tasklet(self.pausing)(number)
+        task.run()
+
+    def pausing(self, number):
+        try:
+            schedule_remove()
+        finally:
+            self.log.append((number, "dropped"))
+
+    def lives(self):
+        """Run it all; the log."""
+        while self.steps > 0:
+            self.spawn()
+            for task in self.random.sample(self.tasks, min(3, len(self.tasks))):
+                if task.paused:
+                    task.insert()
+            try:
+                run()
+            except KeyError as error:
+                self.log.append(("main", str(error)))
+        for task in self.tasks:
+            task.kill()
+        while getruncount() > 1:
+            try:
+                run()
+            except KeyError as error:
+                self.log.append(("main", str(error)))
+        self.check()
+        return self.log
+
+
+ACTIONS = """schedule schedule schedule spawn_one send receive send receive send_error kill throw
+    run_other insert remove pause nested generator run_all drop""".split()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_operations_do_the_same_in_both_modes(seed):
+    first = Chaos(seed).lives()
+    run()
+    old = pickletask.set_parked_limit(0 if seed % 2 else 3)
+    try:
+        second = Chaos(seed).lives()
+        run()
+    finally:
+        pickletask.set_parked_limit(old)
+    assert first == second
