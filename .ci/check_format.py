@@ -57,7 +57,8 @@ def complaints_of(path):
         if is_c and len(line) > C_COLUMNS:
             found.append(f"{number}: {len(line)} columns, more than {C_COLUMNS}")
     if is_c:
-        if len(lines) - 1 > FILE_LINES:
+        # A test may be as long as what it has to try.
+        if len(lines) - 1 > FILE_LINES and "tests" not in path.parts:
             found.append(f"{FILE_LINES + 1}: {len(lines) - 1} lines, more than {FILE_LINES}")
         if path.suffix != ".S":
             for name, first, last in functions(text):

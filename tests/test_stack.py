@@ -75,7 +75,7 @@ def compile_program(flags, sources, program):
         "-g",
         *WARNINGS,
         *flags,
-        f"-I{STACK}",
+        f"-I{STACK.parent}",
         *map(str, sources),
         "-o",
         str(program),

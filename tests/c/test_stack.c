@@ -12,8 +12,8 @@
                            memory fails for every n */
 
 #define _GNU_SOURCE
-#include "arena.h"
-#include "stack.h"
+#include "stack/arena.h"
+#include "stack/stack.h"
 
 #include <errno.h>
 #include <fenv.h>
