@@ -47,6 +47,9 @@ entry_get(PyCodeObject *code)
     }
     if (interp_extra_set(code, extra_index, entry) < 0) {
         PyMem_Free(entry);
+        if (!PyErr_Occurred()) {
+            PyErr_NoMemory();
+        }
         return NULL;
     }
     return entry;
@@ -192,6 +195,15 @@ find_interned(PyObject *digest, PyObject *data)
 
 /* ---- loading ---------------------------------------------------------- */
 
+/* Drops the exception that is set, if one is, unless memory is lacking. */
+static void
+clear_unless_memory(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+    }
+}
+
 PyObject *
 codes_resolve(PyObject *dict, PyObject *qualname)
 {
@@ -225,12 +237,12 @@ codes_resolve(PyObject *dict, PyObject *qualname)
         }
         name += length + (dot != NULL);
     }
-    PyErr_Clear();
+    clear_unless_memory();
     return found;
 }
 
 /* The plain function behind a static or class method. Steals, returns a new
- * reference, or NULL without an exception. */
+ * reference, or NULL, with an exception if memory is lacking. */
 static PyObject *
 plain_function(PyObject *found)
 {
@@ -241,7 +253,7 @@ plain_function(PyObject *found)
         {
             function = PyObject_GetAttrString(found, "__func__");
             if (function == NULL) {
-                PyErr_Clear();
+                clear_unless_memory();
             }
         }
         Py_SETREF(found, function);
@@ -259,6 +271,9 @@ unmarshal(PyObject *data, PyObject *home)
     char *bytes = PyBytes_AS_STRING(data);
     PyObject *code = PyMarshal_ReadObjectFromString(bytes,
                                                     PyBytes_GET_SIZE(data));
+    if (code == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return NULL;
+    }
     if (code == NULL || !PyCode_Check(code)) {
         Py_XDECREF(code);
         PyErr_SetString(CorruptStateError,
@@ -269,6 +284,9 @@ unmarshal(PyObject *data, PyObject *home)
     if (home != NULL) {
         function = plain_function(
             codes_resolve(home, ((PyCodeObject *)code)->co_qualname));
+    }
+    if (function == NULL && PyErr_Occurred()) {
+        Py_CLEAR(code);
     }
     if (function != NULL) {
         PyObject *own = PyFunction_GET_CODE(function);
@@ -343,6 +361,9 @@ codes_function(PyCodeObject *code, PyObject *globals)
         Py_XDECREF(function);
     }
     function = plain_function(codes_resolve(globals, code->co_qualname));
+    if (function == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
     if (function == NULL || PyFunction_GET_CODE(function) != (PyObject *)code
         || PyFunction_GET_GLOBALS(function) != globals)
     {

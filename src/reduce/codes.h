@@ -35,8 +35,8 @@ PyObject *codes_tag(void);
  * no memory. */
 PyObject **codes_head(PyCodeObject *code);
 
-/* What the dotted name means in a module's dict: new reference, or NULL
- * without an exception. Names inside functions mean nothing. */
+/* What the dotted name means in a module's dict: new reference, or NULL, with
+ * an exception if memory is lacking. Names inside functions mean nothing. */
 PyObject *codes_resolve(PyObject *dict, PyObject *qualname);
 
 #endif

@@ -23,7 +23,7 @@ functions_importable(PyObject *function)
         Py_XDECREF(found);
         Py_DECREF(module);
     }
-    return same;
+    return PyErr_Occurred() ? -1 : same;
 }
 
 /* ---- reducing ---------------------------------------------------------- */
@@ -74,7 +74,7 @@ reduce_code_in(PyObject *code, PyObject *globals)
         return NULL;
     }
     home = Py_XNewRef(substitute_module_name(globals));
-    if (home == NULL) {
+    if (home == NULL && !PyErr_Occurred()) {
         home = substitute_namespace(globals);
     }
     if (home != NULL) {
@@ -152,7 +152,7 @@ function_state(PyFunctionObject *f)
         goto error;
     }
     if (f->func_module != NULL
-        && f->func_module != PyDict_GetItemString(f->func_globals, "__name__")
+        && f->func_module != substitute_name_in(f->func_globals)
         && PyDict_SetItemString(state, "__module__", f->func_module) < 0)
     {
         goto error;
@@ -409,8 +409,11 @@ core_reduce_function(PyObject *module, PyObject *function)
                      Py_TYPE(function)->tp_name);
         return NULL;
     }
-    if (functions_importable(function)) {
-        return Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    int importable = functions_importable(function);
+    if (importable != 0) {
+        return importable < 0
+                   ? NULL
+                   : Py_NewRef(((PyFunctionObject *)function)->func_qualname);
     }
     return functions_reduce(function);
 }

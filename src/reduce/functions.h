@@ -12,7 +12,8 @@
 
 int functions_setup(PyObject *module);
 
-/* Does its module's dict find this very function by its qualified name? */
+/* Does its module's dict find this very function by its qualified name? 1 or
+ * 0, or -1 with an exception. */
 int functions_importable(PyObject *function);
 
 /* What __reduce_ex__ of a function would return. New reference, or NULL with

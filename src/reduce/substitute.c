@@ -12,10 +12,13 @@ typedef struct {
     substitute_kind kind;
     PyObject *object;       /* owned; HEAD: the code */
     PyObject *globals;      /* owned; HEAD only */
+    PyObject *key;          /* owned: in `living`, or NULL */
 } substitute;
 
 static PyTypeObject *substitute_type;
 static PyObject *living;    /* dict: address of object -> of substitute */
+
+static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
@@ -46,32 +49,30 @@ enter_living(substitute *self)
     if (key != NULL && address != NULL) {
         status = PyDict_SetItem(living, key, address);
     }
+    if (status == 0) {
+        self->key = Py_NewRef(key);
+    }
     Py_XDECREF(key);
     Py_XDECREF(address);
     return status;
 }
 
+/* Needs no memory: nobody may find a substitute that has gone. */
 static void
 leave_living(substitute *self)
 {
     PyObject *type, *value, *traceback;
 
-    if (self->object == NULL) {
-        return;
-    }
+    PyErr_Fetch(&type, &value, &traceback);
     if (self->kind == HEAD) {
         PyObject **head = codes_head((PyCodeObject *)self->object);
         if (head != NULL && *head == (PyObject *)self) {
             *head = NULL;
         }
-        return;
     }
-    PyErr_Fetch(&type, &value, &traceback);
-    PyObject *key = PyLong_FromVoidPtr(self->object);
-    if (key == NULL || PyDict_DelItem(living, key) < 0) {
+    else if (self->key != NULL && PyDict_DelItem(living, self->key) < 0) {
         PyErr_Clear();
     }
-    Py_XDECREF(key);
     PyErr_Restore(type, value, traceback);
 }
 
@@ -92,18 +93,12 @@ substitute_new(substitute_kind kind, PyObject *object, PyObject *globals)
         return NULL;
     }
     self->kind = kind;
-    self->object = NULL;
+    self->object = Py_NewRef(object);
     self->globals = Py_XNewRef(globals);
-    if (kind != HEAD) {
-        self->object = Py_NewRef(object);
-        if (enter_living(self) < 0) {
-            Py_CLEAR(self->object);
-            Py_DECREF(self);
-            return NULL;
-        }
-    }
-    else {
-        self->object = Py_NewRef(object);
+    self->key = NULL;
+    if (kind != HEAD && enter_living(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
     }
     PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;
@@ -121,29 +116,48 @@ substitute_imported(PyObject *name)
             Py_CLEAR(module);
         }
     }
-    PyErr_Clear();
     return module;
+}
+
+PyObject *
+substitute_name_in(PyObject *dict)
+{
+    return PyDict_GetItemWithError(dict, name_string);
 }
 
 PyObject *
 substitute_module_name(PyObject *dict)
 {
-    PyObject *name = PyDict_GetItemString(dict, "__name__");
+    PyObject *name = substitute_name_in(dict);
     PyObject *module = substitute_imported(name);
     int same = module != NULL && PyModule_GetDict(module) == dict;
     Py_XDECREF(module);
     return same ? name : NULL;
 }
 
+/* Is it the dict of a module, or of globals made with exec()? 1 or 0, or -1
+ * with an exception. */
+static int
+is_namespace(PyObject *dict)
+{
+    int found = PyDict_Contains(dict, builtins_string);
+    if (found == 0) {
+        found = substitute_module_name(dict) != NULL;
+    }
+    return PyErr_Occurred() ? -1 : found;
+}
+
 PyObject *
 substitute_for(PyObject *value)
 {
     PyTypeObject *type = Py_TYPE(value);
+    int found;
 
     if (type == &PyFunction_Type) {
-        return functions_importable(value)
-                   ? Py_NewRef(value)
-                   : substitute_new(FUNCTION, value, NULL);
+        found = functions_importable(value);
+        return found < 0   ? NULL
+               : found > 0 ? Py_NewRef(value)
+                           : substitute_new(FUNCTION, value, NULL);
     }
     if (type == &PyCell_Type) {
         return substitute_new(CELL, value, NULL);
@@ -151,11 +165,11 @@ substitute_for(PyObject *value)
     if (type == &PyCode_Type) {
         return substitute_new(CODE, value, NULL);
     }
-    if (type == &PyDict_Type
-        && (PyDict_GetItemString(value, "__builtins__") != NULL
-            || substitute_module_name(value) != NULL))
-    {
-        return substitute_new(NAMESPACE, value, NULL);
+    if (type == &PyDict_Type) {
+        found = is_namespace(value);
+        if (found != 0) {
+            return found < 0 ? NULL : substitute_new(NAMESPACE, value, NULL);
+        }
     }
     return Py_NewRef(value);
 }
@@ -211,6 +225,9 @@ reduce_namespace(PyObject *dict)
 
     if (name != NULL) {
         return Py_BuildValue("O(O)", load_module_dict, name);
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
     }
     PyObject *items = PyList_New(0);
     while (items != NULL && PyDict_Next(dict, &position, &key, &value)) {
@@ -376,6 +393,7 @@ substitute_dealloc(PyObject *self)
     leave_living((substitute *)self);
     Py_CLEAR(((substitute *)self)->object);
     Py_CLEAR(((substitute *)self)->globals);
+    Py_CLEAR(((substitute *)self)->key);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -541,8 +559,11 @@ int
 substitute_setup(PyObject *module)
 {
     living = PyDict_New();
+    name_string = PyUnicode_InternFromString("__name__");
+    builtins_string = PyUnicode_InternFromString("__builtins__");
     substitute_type = (PyTypeObject *)PyType_FromSpec(&substitute_spec);
-    if (living == NULL || substitute_type == NULL
+    if (living == NULL || name_string == NULL || builtins_string == NULL
+        || substitute_type == NULL
         || PyModule_AddFunctions(module, functions) < 0
         || PyModule_AddObjectRef(module, "_Substitute",
                                  (PyObject *)substitute_type) < 0

@@ -37,11 +37,16 @@ int substitute_enter_copy(PyObject *memo, PyObject *object, PyObject *copy);
 
 /* ---- modules ----------------------------------------------------------- */
 
-/* The module called `name`, if it is imported: new reference, or NULL without
- * an exception. */
+/* The module called `name`, if it is imported: new reference, or NULL, with
+ * an exception if one is set. */
 PyObject *substitute_imported(PyObject *name);
 
-/* Name of the imported module whose dict this is: borrowed, or NULL. */
+/* What `__name__` is in a dict: borrowed, or NULL, with an exception if one is
+ * set. */
+PyObject *substitute_name_in(PyObject *dict);
+
+/* Name of the imported module whose dict this is: borrowed, or NULL, with an
+ * exception if one is set. */
 PyObject *substitute_module_name(PyObject *dict);
 
 /* The dict of an importable module. New reference, or NULL with an
