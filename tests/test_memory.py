@@ -1,0 +1,43 @@
+"""Lack of memory: every allocation fails once; and memory comes back."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_isolated
+
+SCRIPT = Path("isolated/memory_fails.py")
+
+FLAT = """
+    Switch SwitchSoftly Create CreateBlocked Throw ThrowSoftly ThrowNested ThrowGenerating
+    ThrowStepping Kill KillSoftly KillGenerating Drop DropSoftly Channel ChannelSoftly
+    Generator LoadGenerator RefuseDump
+""".split()
+KINDS = "flat nested generating stepping enclosing executed handling".split()
+# What these run after the operation itself, CPython does not survive.
+CRASHES = {"LoadsAndRun": {"nested", "enclosing"}, "Deepcopy": {"generating", "stepping"}}
+OF_KINDS = [
+    (operation, kind)
+    for operation in "Dumps DumpsSoftly Loads LoadsAndRun Deepcopy".split()
+    for kind in KINDS
+    if kind not in CRASHES.get(operation, ())
+]
+
+pytest.importorskip("_testcapi", reason="has the allocator that fails")
+failing = pytest.mark.skipif(
+    hasattr(sys, "gettotalrefcount"), reason="CPython's own assertions fail without memory"
+)
+
+
+@failing
+@pytest.mark.parametrize("how", ["once", "onwards"])
+@pytest.mark.parametrize("operation", FLAT)
+def test_failing_allocations_leave_tasks_in_order(operation, how):
+    run_isolated(SCRIPT, operation, how)
+
+
+@failing
+@pytest.mark.parametrize("how", ["once", "onwards"])
+@pytest.mark.parametrize("operation, kind", OF_KINDS)
+def test_failing_allocations_lose_no_saved_task(operation, kind, how):
+    run_isolated(SCRIPT, operation, how, kind)
