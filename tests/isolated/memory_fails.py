@@ -1,8 +1,8 @@
 """Fails the n-th allocation, for every n, of one operation; what is left must be in order.
 
-Arguments: the operation's name, and "once" (only the n-th allocation fails) or "onwards" (all from
-the n-th on). The operation may raise MemoryError or succeed. Whichever it does, the tasks must go on
-from where they were, and nothing is lost: ``check`` says so.
+Arguments: the operation's name, and "once" (only the n-th allocation fails) or "onwards" (all
+from the n-th on). The operation may raise MemoryError or succeed. Whichever it does, the tasks must
+go on from where they were, and nothing is lost: ``check`` says so.
 """
 
 import contextvars
@@ -10,7 +10,6 @@ import copy
 import gc
 import pickle
 import sys
-
 from _testcapi import remove_mem_hooks, set_nomemory
 
 import pickletask
