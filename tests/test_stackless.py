@@ -1,0 +1,16 @@
+"""pickletask.stackless is pickletask under the names of Stackless Python."""
+
+import pickletask
+import pickletask.stackless as stackless
+
+
+def test_names_are_those_of_pickletask():
+    for name in stackless.__all__:
+        assert getattr(stackless, name) is getattr(pickletask, name)
+
+
+def test_names_are_complete():
+    pickling = {"Pickler", "Unpickler", "dump", "dumps", "load", "loads", "register", "unregister"}
+    errors = {name for name in pickletask.__all__ if name.endswith("Error")}
+    own = {"set_parked_limit"}
+    assert set(stackless.__all__) == set(pickletask.__all__) - pickling - errors - own
