@@ -7,6 +7,7 @@ import pytest
 from conftest import run_isolated
 
 SCRIPT = Path("isolated/memory_fails.py")
+GROWS = Path("isolated/memory_grows.py")
 
 FLAT = """
     Switch SwitchSoftly Create CreateBlocked Throw ThrowSoftly ThrowNested ThrowGenerating
@@ -23,9 +24,14 @@ OF_KINDS = [
     if kind not in CRASHES.get(operation, ())
 ]
 
-pytest.importorskip("_testcapi", reason="has the allocator that fails")
+try:
+    import _testcapi
+except ImportError:
+    _testcapi = None
+
 failing = pytest.mark.skipif(
-    hasattr(sys, "gettotalrefcount"), reason="CPython's own assertions fail without memory"
+    _testcapi is None or hasattr(sys, "gettotalrefcount"),
+    reason="needs _testcapi; and CPython's own assertions fail without memory",
 )
 
 
@@ -41,3 +47,15 @@ def test_failing_allocations_leave_tasks_in_order(operation, how):
 @pytest.mark.parametrize("operation, kind", OF_KINDS)
 def test_failing_allocations_lose_no_saved_task(operation, kind, how):
     run_isolated(SCRIPT, operation, how, kind)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    """
+    resume resume_softly throw throw_softly kill kill_softly drop drop_softly dump dump_softly
+    load_and_run load_and_kill load_and_drop load_and_dump load_damaged copy_deeply never_loaded
+    lost lost_softly refused
+    """.split(),
+)
+def test_memory_does_not_grow_when_repeated(operation):
+    run_isolated(GROWS, operation)

@@ -1,0 +1,344 @@
+"""Repeats one operation; memory must not grow with it. Arguments: the operation's name."""
+
+import copy
+import gc
+import pickle
+import sys
+import traceback
+import weakref
+
+import pickletask
+from pickletask import run, schedule_remove, tasklet
+
+REPEAT = 100
+ROUNDS = 5
+
+
+def wait(log):
+    try:
+        schedule_remove()
+    finally:
+        log.append("finally")
+
+
+def numbers(log):
+    yield 1
+    wait(log)
+    yield 2
+
+
+def delegating(log):
+    yield from numbers(log)
+
+
+async def awaited(log):
+    wait(log)
+
+
+async def awaiting(log):
+    await awaited(log)
+
+
+def iterate(log):
+    for _ in delegating(log):
+        pass
+
+
+def step(log):
+    steps = delegating(log)
+    next(steps)
+    next(steps)
+
+
+def send(log):
+    steps = delegating(log)
+    steps.send(None)
+    steps.send(None)
+
+
+def send_to_coroutine(log):
+    coroutine = awaiting(log)
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        pass
+
+
+def handle(log):
+    try:
+        raise ValueError("x")
+    except ValueError:
+        wait(log)
+
+
+def nest(log, depth=5):
+    if depth:
+        return nest(log, depth - 1) + 1
+    wait(log)
+    return 0
+
+
+def nest_deep(log):
+    return nest(log, 600)
+
+
+def enclose(log):
+    count = 0
+
+    def inner(log):
+        nonlocal count
+        count += 1
+        wait(log)
+        return lambda: count
+
+    return inner(log)
+
+
+def with_many_locals(log):
+    a, b, c, d, e, f = [1], [2], [3], [4], [5], [6]
+    return [a, b, wait(log), (lambda: (a, b, c, d, e, f))]
+
+
+SPACE = {"wait": wait}
+exec("def executed(log):\n    wait(log)", SPACE)
+KINDS = {
+    f.__name__: f
+    for f in (
+        wait, iterate, step, send, send_to_coroutine, handle, nest, nest_deep, enclose,
+        with_many_locals, SPACE["executed"],
+    )
+}  # fmt: skip
+
+
+def start(function):
+    log = []
+    task = tasklet(function)(log)
+    task.run()
+    assert task.paused and not log, function
+    return task, log
+
+
+# Kept, these wait in more than one interpreter loop; the collector doesn't see through the outer.
+LOOPS = {step, send, send_to_coroutine, *([iterate] if sys.version_info < (3, 12) else [])}
+
+
+def soft():
+    limit = pickletask.set_parked_limit(0)
+    pickletask.set_parked_limit(limit)
+    return limit == 0
+
+
+class Softly:
+    """Tasks are softened as soon as they wait."""
+
+    def __enter__(self):
+        self.old = pickletask.set_parked_limit(0)
+
+    def __exit__(self, *details):
+        pickletask.set_parked_limit(self.old)
+
+
+def finish(task, log):
+    task.insert()
+    run()
+    assert log == ["finally"] and not task.alive
+
+
+def resume(function):
+    finish(*start(function))
+
+
+def resume_softly(function):
+    with Softly():
+        finish(*start(function))
+
+
+def throw(function):
+    task, log = start(function)
+    try:
+        task.throw(KeyError)
+    except KeyError:
+        pass
+    assert log == ["finally"], log
+
+
+def throw_softly(function):
+    with Softly():
+        throw(function)
+
+
+def kill(function):
+    task, log = start(function)
+    task.kill()
+    assert log == ["finally"], log
+
+
+def kill_softly(function):
+    with Softly():
+        kill(function)
+
+
+def drop(function):
+    task, log = start(function)
+    del task
+    assert log == ["finally"], log
+
+
+def drop_softly(function):
+    with Softly():
+        drop(function)
+
+
+def dump(function):
+    task, log = start(function)
+    pickle.dumps(task)
+    finish(task, log)
+
+
+def dump_softly(function):
+    with Softly():
+        dump(function)
+
+
+SAVED = {}
+
+
+def saved(function):
+    if function not in SAVED:
+        task, log = start(function)
+        SAVED[function] = pickle.dumps((task, log))
+        finish(task, log)
+    return SAVED[function]
+
+
+def load_and_run(function):
+    finish(*pickle.loads(saved(function)))
+
+
+def load_and_kill(function):
+    task, log = pickle.loads(saved(function))
+    task.kill()
+    assert log == ["finally"], log
+
+
+def load_and_drop(function):
+    task, log = pickle.loads(saved(function))
+    del task
+    assert log == ["finally"], log
+
+
+def load_and_dump(function):
+    task, log = pickle.loads(saved(function))
+    pickle.dumps(task)
+    finish(task, log)
+
+
+def load_damaged(function):
+    data = saved(function)
+    for at in range(0, len(data), max(1, len(data) // 23)):
+        try:
+            pickle.loads(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        except Exception:
+            pass
+
+
+def copy_deeply(function):
+    task, log = start(function)
+    again, other = copy.deepcopy((task, log))
+    finish(again, other)
+    finish(task, log)
+
+
+def never_loaded(function):
+    """The tuple a reducer returns is dropped."""
+    task, log = start(function)
+    task.__reduce_ex__(4)
+    finish(task, log)
+
+
+def lost(function):
+    """A cycle through a task's own frame."""
+    if not soft() and function in LOOPS:
+        return
+    ended = []
+
+    class Log(list):
+        def append(self, value):
+            ended.append(value)
+
+    log = Log()
+    task = tasklet(function)(log)
+    task.run()
+    log.task = task
+    gone = weakref.ref(log)
+    del task, log
+    gc.collect()
+    assert ended == ["finally"], ended
+    gc.collect()
+    assert gone() is None
+
+
+def lost_softly(function):
+    with Softly():
+        lost(function)
+
+
+def refused(function):
+    task, log = None, []
+    task = tasklet(lambda: [*map(wait, [log])])()
+    task.run()
+    try:
+        pickle.dumps(task)
+    except pickletask.NotPicklableError:
+        pass
+    finish(task, log)
+
+
+OPERATIONS = {
+    f.__name__: f
+    for f in (
+        resume, resume_softly, throw, throw_softly, kill, kill_softly, drop, drop_softly, dump,
+        dump_softly, load_and_run, load_and_kill, load_and_drop, load_and_dump, load_damaged,
+        copy_deeply, never_loaded, lost, lost_softly, refused,
+    )
+}  # fmt: skip
+
+
+def measure(operation, function, repeat):
+    for _ in range(repeat):
+        operation(function)
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+def check(name, kind):
+    operation, function = OPERATIONS[name], KINDS[kind]
+    repeat = REPEAT if kind != "nest_deep" else 12
+    if "lost" in name:
+        repeat = 20
+    measure(operation, function, 10)
+    counts = [measure(operation, function, repeat) for _ in range(ROUNDS)]
+    # CPython's own caches, of strings above all, fill slowly: what leaks does so in each round.
+    growth = min(after - before for before, after in zip(counts, counts[1:], strict=False))
+    if growth >= repeat * 3 // 4:
+        return f"{name} {kind}: {growth / repeat:.2f} blocks each time"
+    return None
+
+
+def main(name):
+    sys.setrecursionlimit(5000)
+    failures = []
+    for kind in KINDS:
+        try:
+            failure = check(name, kind)
+        except Exception as error:
+            traceback.print_exc()
+            failure = f"{name} {kind}: {error!r}"
+        if failure:
+            failures.append(failure)
+    if failures:
+        sys.exit("\n".join(failures))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
