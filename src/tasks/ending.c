@@ -176,8 +176,8 @@ forget(scheduler *s, tasklet *t)
     if (c == NULL && t->next != NULL) {
         if (t == s->current) {
             /* It runs in a thread that fork() has ended. */
-            s->current = s->main;
             scheduler_admit(s, s->main, NULL);
+            s->current = s->main;
         }
         scheduler_remove(s, t);
         /* What runs can't be released: its frames are in use for ever. */
@@ -222,6 +222,9 @@ ending_thread(fiber_thread *thread)
     } while (t != NULL);
     if (main->next != NULL) {
         scheduler_remove(s, main);
+        Py_DECREF(main);
+    }
+    if (unwatch(s, main)) {
         Py_DECREF(main);
     }
     scheduler_unlink(main);
