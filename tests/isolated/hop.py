@@ -1,0 +1,61 @@
+"""Takes each of many programs from where it was pickled to its next suspension.
+
+The file argv[1] holds a list of dicts and is written back. An entry has ``case`` (see programs.py)
+or ``source`` (text that defines ``program(suspend, log)``; it is executed in a namespace without a
+name, or if there's ``module``, in the importable module of that name), ``dumps``, ``protocol``,
+``trace``, and ``data``: where it stands, or nothing if it hasn't started or has ended.
+"""
+
+import os
+import pickle
+import sys
+import traceback
+from pathlib import Path
+
+import programs
+
+import pickletask
+
+PICKLERS = {
+    "C": (pickle.dumps, pickle.loads),
+    "Python": (pickle._dumps, pickle._loads),
+    "pickletask": (pickletask.dumps, pickletask.loads),
+}
+
+
+def load_or_start(entry, loads):
+    if entry.get("data") is not None:
+        return loads(entry["data"])
+    entry["trace"] = []
+    if "source" in entry:
+        import differential
+
+        return differential.start(entry["source"], entry.get("module"))
+    return programs.start(programs.find(entry["case"]))
+
+
+def advance(entry):
+    dumps, loads = PICKLERS[entry["dumps"]]
+    task, outcome = load_or_start(entry, loads)
+    entry["data"] = None
+    if programs.step(task, outcome, entry["trace"]):
+        entry["data"] = dumps((task, outcome), entry["protocol"])
+        programs.end(task)
+
+
+def main(place):
+    # Where generated modules are.
+    sys.path.insert(0, os.environ.get("GENERATED", os.path.dirname(place)))
+    entries = pickle.loads(Path(place).read_bytes())
+    for entry in entries:
+        # Should the process crash, this tells in which program.
+        print(entry.get("case") or entry["source"], file=sys.stderr, flush=True)
+        try:
+            advance(entry)
+        except BaseException:
+            entry["data"] = None
+            entry["error"] = traceback.format_exc()
+    Path(place).write_bytes(pickle.dumps(entries))
+
+
+main(sys.argv[1])

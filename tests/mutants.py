@@ -1,0 +1,514 @@
+"""Damaged pickles: what they are made from, how they are damaged, and how they are tried.
+
+Mutants are numbered: the same number makes the same mutant in every process, so that one that
+crashed its process can be made again to be looked at.
+
+The programs here do without ``x.append()``: where a mutant makes x a class, CPython 3.13.0 crashes
+by itself in code that has been specialised for lists.
+"""
+
+import _compat_pickle
+import collections
+import gc
+import io
+import pickle
+import random
+import signal
+import sys
+import types
+
+import programs
+
+import pickletask
+from pickletask import channel, schedule_remove, tasklet
+
+# ---- what is damaged ------------------------------------------------------
+
+
+def walk(items, log):
+    for item in items:
+        log += [schedule_remove(item)]
+    return log
+
+
+def descend(depth, log):
+    if depth == 0:
+        return schedule_remove("bottom")
+    with Guard(log) as guard:
+        for i, c in enumerate("ab"):
+            result = {i: [c, descend(depth - 1, log)], "guard": guard}
+            log += [result]
+    return result
+
+
+class Guard:
+    def __init__(self, log):
+        self.log = log
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.log += [repr(error[1])]
+        return True
+
+
+def generate(n):
+    try:
+        for i in range(n):
+            yield schedule_remove(i)
+            yield (i, schedule_remove("between"))
+    finally:
+        n = None
+
+
+def delegate(n):
+    result = yield from generate(n)
+    yield from [result, n]
+
+
+def loop_over_generators(log):
+    resting = (x for x in [1, 2, 3])
+    for x in resting:  # noqa: B007
+        break
+    for y in delegate(3):
+        log += [x, y]
+    for x in resting:
+        log += [schedule_remove(x)]
+
+
+def close_over(log):
+    total, unset = 0, None
+    del unset
+
+    def add(n):
+        nonlocal total
+        total += schedule_remove(n)
+        return total
+
+    def outer():
+        return [add(k) for k in (1, 2)], (lambda v: v + total)(3)
+
+    log += [outer(), total]
+    return log, unset  # noqa: F821
+
+
+def handle(log):
+    try:
+        raise ValueError("first")
+    except ValueError as error:
+        try:
+            raise KeyError(schedule_remove("first"))
+        except KeyError:
+            log += [schedule_remove(repr(error))]
+            try:
+                log += [sys.exc_info()[1]]
+            finally:
+                log += [schedule_remove("finally")]
+            raise
+        finally:
+            schedule_remove("outer")
+
+
+def talk(c, log):
+    while True:
+        log += [c.receive()]
+
+
+def rest(items):
+    for a, b in zip(items, enumerate(items), strict=True):
+        try:
+            got = yield a, b
+            raise LookupError(got)
+        except LookupError as error:
+            yield [error, *(yield error)]
+
+
+async def work(items):
+    return [await pause(item) for item in items]
+
+
+@types.coroutine
+def pause(item):
+    return (yield item)
+
+
+def blocked_tasks():
+    c, log = channel(), []
+    for _ in range(3):
+        tasklet(talk)(c, log)
+    pickletask.schedule()
+    return [c.queue, c, log]
+
+
+def advanced(function, steps, *args):
+    task = programs.begin(function, *args)
+    for _ in range(steps):
+        task.run()
+    return [task, args]
+
+
+def executed():
+    namespace = {"__name__": "nowhere_to_be_found", "schedule_remove": schedule_remove}
+    exec(
+        "BASE = [1]\n"
+        "def helper(x):\n  return BASE + [schedule_remove(x)]\n"
+        "def main(a, *rest, k=1, **more):\n"
+        "  return [helper(x) for x in (a, *rest, k, *more)]\n",
+        namespace,
+    )
+    return [programs.begin(namespace["main"], 1, 2, k=3, z=4)]
+
+
+def generators():
+    first, second, third = rest([1, 2]), rest("ab"), rest([])
+    next(first)
+    first.send(5)
+    next(second)
+    coroutine = work([1, 2])
+    coroutine.send(None)
+    return [first, second, third, coroutine]
+
+
+ORIGINALS = {
+    "one deep": lambda: advanced(walk, 1, [1, 2, 3], []),
+    "five deep": lambda: advanced(descend, 1, 4, []),
+    "generators in flight": lambda: advanced(loop_over_generators, 2, []),
+    "closures": lambda: advanced(close_over, 1, []),
+    "handling an exception": lambda: advanced(handle, 1, []),
+    "blocked on a channel": blocked_tasks,
+    "by value": executed,
+    "generators at rest": generators,
+    "not started": lambda: [tasklet(walk).bind(None, ([1], []))],
+    "dead": lambda: [tasklet(walk), channel()],
+}
+
+
+def original(name):
+    """The object that is damaged."""
+    return ORIGINALS[name]()
+
+
+# ---- damaged bytes --------------------------------------------------------
+
+PATTERNS = [0x01, 0x02, 0x10, 0x80, 0xFF]
+SPLICES = 3  # random ones, for each byte
+
+
+def count_byte_mutants(data):
+    return len(data) * (len(PATTERNS) + 1 + SPLICES)
+
+
+def byte_mutant(data, other, number):
+    """The mutant of that number; OTHER is a pickle whose pieces are mixed in."""
+    kind, place = divmod(number, len(data))
+    if kind < len(PATTERNS):
+        return data[:place] + bytes([data[place] ^ PATTERNS[kind]]) + data[place + 1 :]
+    if kind == len(PATTERNS):
+        return data[:place]
+    r = random.Random(number)
+    size = r.choice([1, 1, 2, 3, 8, 30])
+    source = r.choice([data, data, other])
+    start = r.randrange(len(source))
+    piece = source[start : start + size]
+    return [
+        data[:place] + data[place + size :],
+        data[:place] + piece + data[place:],
+        data[:place] + piece + data[place + len(piece) :],
+        data[:place] + bytes([r.randrange(256)]) + data[place + 1 :],
+    ][r.randrange(4)]
+
+
+# Where a damaged name may lead: nothing that's here does harm.
+HARMLESS = {
+    "builtins": {
+        "ValueError", "KeyError", "LookupError", "enumerate", "zip", "range", "iter", "list",
+        "tuple", "dict", "set", "frozenset", "int", "str", "bytes", "bytearray", "complex",
+        "slice", "object", "reversed", "map", "filter", "len", "repr", "abs", "getattr",
+    },
+    "_codecs": {"encode"},
+    "copyreg": {"_reconstructor", "__newobj__", "__newobj_ex__"},
+}  # fmt: skip
+
+
+def find_harmless(module, name):
+    """find_class() of unpicklers that read damaged bytes."""
+    # Protocol 2 writes the names of Python 2.
+    module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+    module = _compat_pickle.IMPORT_MAPPING.get(module, module)
+    if module.startswith("pickletask") or module == "mutants":
+        found = sys.modules.get(module)
+    elif name.split(".")[0] in HARMLESS.get(module, ()):
+        found = sys.modules[module]
+    else:
+        found = None
+    if found is None:
+        raise pickle.UnpicklingError(f"{module}.{name} is not for mutants")
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+class GuardedUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        return find_harmless(module, name)
+
+
+class GuardedPythonUnpickler(pickle._Unpickler):
+    def find_class(self, module, name):
+        return find_harmless(module, name)
+
+
+# ---- damaged state --------------------------------------------------------
+
+
+def fresh_values():
+    """Values of all kinds to put in wrong places."""
+    resting, ended, unstarted = rest([1, 2]), rest([]), rest([3])
+    next(resting)
+    next(ended, None)
+    cell = types.CellType()
+    cell.cell_contents = cell
+    return [
+        None, True, 0, 1, -1, 2, 5, 8, 36, 255, 256, 2**31, -(2**31), 2**63, -(2**63), 2**64,
+        10**30, 0.5, "", "x", "\ud800", b"", b"\0" * 60, b"\xff" * 9, (), (1,), (None, None),
+        [], [1], {}, {1: 2}, {"a": 1}, set(), ValueError("pool"), KeyboardInterrupt("pool"),
+        ValueError,
+        ExceptionGroup("g", [ValueError(1)]), int, object(), NotImplemented, ..., sys, len,
+        types.CellType(), types.CellType(1), cell, iter([1]), iter(range(3)), iter({1: 2}),
+        resting, ended, unstarted, work([1]), walk, close_over, rest, work, lambda: 1,
+        walk.__code__, rest.__code__, close_over.__code__, tasklet(), tasklet(walk), channel(),
+        tasklet, channel, sys._getframe(), schedule_remove, Guard, Guard([]), Guard([]).__exit__,
+        collections.ChainMap(), types.MappingProxyType({}), memoryview(b"x"),
+    ]  # fmt: skip
+
+
+class Mutator(pickle._Unpickler):
+    """Loads a pickle, but damages what pickletask's own functions are given.
+
+    Without a random.Random it only collects that.
+    """
+
+    def __init__(self, data, r=None, seen=()):
+        super().__init__(io.BytesIO(data))
+        self.random = r
+        self.seen = seen
+        self.values = []
+        self.calls = 0
+        self.targets = ()
+        self.done = []
+
+    def is_ours(self, function):
+        return (getattr(function, "__module__", None) or "").startswith("pickletask")
+
+    def consider(self, function, arguments):
+        """The arguments that a function is to get."""
+        if not self.is_ours(function):
+            return arguments
+        self.calls += 1
+        if self.random is None:
+            self.values += [value for _, value in places(arguments)]
+            return arguments
+        if self.calls in self.targets:
+            damaged = damage(arguments, self.random, self.seen)
+            self.done.append((getattr(function, "__name__", function), arguments, damaged))
+            return damaged
+        return arguments
+
+    def load_reduce(self):
+        arguments = self.stack.pop()
+        function = self.stack[-1]
+        arguments = self.consider(function, arguments)
+        self.stack[-1] = function(*arguments) if type(arguments) is tuple else function(arguments)
+
+    def load_build(self):
+        instance = self.stack[-2]
+        self.stack[-1] = self.consider(type(instance), self.stack[-1])
+        super().load_build()
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch[pickle.REDUCE[0]] = load_reduce
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def places(value, path=(), depth=6):
+    """All places inside nested tuples, as (path, value)."""
+    yield path, value
+    if type(value) is tuple and depth:
+        for i, item in enumerate(value):
+            yield from places(item, (*path, i), depth - 1)
+
+
+def replace(value, path, new):
+    if not path:
+        return new
+    items = list(value)
+    items[path[0]] = replace(items[path[0]], path[1:], new)
+    return tuple(items)
+
+
+def damage(arguments, r, seen):
+    """Change some of what is nested in ARGUMENTS."""
+    for _ in range(r.choice([1, 1, 1, 2, 3])):
+        path, value = r.choice(list(places(arguments)))
+        arguments = replace(arguments, path, changed(value, r, seen))
+    return arguments
+
+
+def changed(value, r, seen):
+    """Something else in place of a value, often something alike."""
+    kind = r.randrange(6)
+    if kind == 0 or kind == 1:
+        return r.choice(seen)
+    if type(value) is int and kind <= 4:
+        small = [value + 1, value - 1, value ^ (1 << r.randrange(8)), -value, value * 2, 0]
+        return r.choice(small)
+    if type(value) is tuple and kind <= 4:
+        items = list(value)
+        spot = r.randrange(len(items) + 1)
+        what = r.randrange(4)
+        if what == 0 or not items:
+            items.insert(spot, r.choice(seen))
+        elif what == 1:
+            del items[r.randrange(len(items))]
+        elif what == 2:
+            items.insert(spot, r.choice(items))
+        else:
+            a, b = r.randrange(len(items)), r.randrange(len(items))
+            items[a], items[b] = items[b], items[a]
+        return tuple(items)
+    if type(value) in (bytes, str) and value and kind <= 4:
+        spot = r.randrange(len(value))
+        return value[:spot] + value[spot + r.randrange(2) :]
+    return r.choice(fresh_values())
+
+
+def gather(names):
+    """What our functions are given when undamaged pickles are loaded, and how often they are."""
+    seen, calls = [], {}
+    for name in names:
+        mutator = Mutator(pickle.dumps(original(name)))
+        mutator.load()
+        seen += mutator.values
+        calls[name] = mutator.calls
+    return seen, calls
+
+
+# ---- trying them ----------------------------------------------------------
+
+
+class TooSlow(BaseException):
+    """The alarm: a mutant took longer than it may."""
+
+
+def on_alarm(number, frame):
+    raise TooSlow
+
+
+def exercise(loaded):
+    """Run what came out of a pickle, for a while, and look at it."""
+    things, seen = [loaded], 0
+    while things and seen < 40:
+        thing = things.pop()
+        seen += 1
+        if isinstance(thing, (list, tuple, set)):
+            things += list(thing)[:20]
+        elif isinstance(thing, dict):
+            things += list(thing.values())[:20]
+        else:
+            attempt(lambda thing=thing: use(thing))
+    pickletask_is_empty()
+
+
+def attempt(action):
+    try:
+        action()
+    except TooSlow:
+        raise
+    except BaseException:
+        # Whatever damaged tasks raise is right, as long as nothing crashes.
+        pass
+
+
+def use(thing):
+    if isinstance(thing, tasklet):
+        look_at(getattr(thing, "frame", None))
+        attempt(lambda: pickle.dumps(thing))
+        if thing.blocked:
+            attempt(lambda: thing._channel and thing._channel.send(1))
+        for _ in range(12):
+            attempt(thing.run)
+        attempt(thing.kill)
+    elif isinstance(thing, channel):
+        attempt(lambda: pickle.dumps(thing))
+        for _ in range(4):
+            if thing.balance < 0:
+                attempt(lambda: thing.send(1))
+            elif thing.balance > 0:
+                attempt(thing.receive)
+    elif hasattr(thing, "send") and hasattr(thing, "close"):
+        look_at(getattr(thing, "gi_frame", None) or getattr(thing, "cr_frame", None))
+        attempt(lambda: pickle.dumps(thing))
+        for _ in range(12):
+            attempt(lambda: thing.send(None))
+        attempt(lambda: thing.throw(ValueError()))
+        attempt(thing.close)
+    elif isinstance(thing, types.FunctionType):
+        attempt(lambda: repr((thing.__defaults__, thing.__closure__, thing.__annotations__)))
+    elif isinstance(thing, BaseException):
+        attempt(lambda: repr((thing.__traceback__, thing.__context__)))
+
+
+def look_at(frame):
+    for _ in range(20):
+        if frame is None:
+            return
+        attempt(lambda frame=frame: (frame.f_lineno, dict(frame.f_locals)))
+        frame = frame.f_back
+
+
+def pickletask_is_empty():
+    """Take all tasks that are left out of the run queue."""
+    for _ in range(50):
+        task = pickletask.getcurrent().next
+        if task is pickletask.getcurrent() or task is None:
+            return
+        attempt(task.remove)
+        attempt(task.kill)
+
+
+class Trial:
+    """Tries mutants one after the other; ``number`` is written where the parent can see it."""
+
+    def __init__(self, note):
+        self.note = note
+        self.loaded = self.refused = self.slow = 0
+        self.hung = []
+        self.wrong = collections.Counter()
+        signal.signal(signal.SIGALRM, on_alarm)
+
+    def run(self, number, load, seconds=10):
+        self.note(number)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            try:
+                loaded = load()
+            except TooSlow:
+                self.hung.append(number)
+                return
+            except BaseException as error:
+                self.refused += 1
+                self.wrong[type(error).__name__] += 1
+                del error
+                return
+            self.loaded += 1
+            try:
+                exercise(loaded)
+            except TooSlow:
+                # A damaged number may well make an endless loop: that's what it says.
+                self.slow += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            loaded = None
+            if number % 500 == 0:
+                gc.collect()

@@ -1,0 +1,219 @@
+"""Damaged pickles raise an exception or load something that can be run and dropped.
+
+What is damaged, and how, stands in mutants.py. All of them are tried in processes of their own,
+so that one that crashes or hangs can be told; isolated/mutate.py shows it when it is given its
+number alone.
+"""
+
+import json
+import os
+import pickle
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import mutants
+import programs
+import pytest
+from conftest import child_environment
+
+import pickletask
+
+HERE = Path(__file__).resolve().parent
+# For each of the originals.
+STATE_MUTANTS = int(os.environ.get("STATE_MUTANTS", 10_000))
+
+# Mutants may call any function they hold. To call that of a comprehension with something else than
+# an iterator crashes CPython 3.11, without any help of ours.
+CALLS_A_COMPREHENSION = re.compile(r"in <(list|set|dict)comp>\n[^\n]*mutate\.py")
+
+TRIED = {}
+
+
+def run_mutants(kind, name, first, end, note, timeout):
+    """Try mutants in a process: (its CompletedProcess, the number of the last one it tried)."""
+    note.write_bytes(struct.pack("q", -1))
+    command = [sys.executable, "-X", "faulthandler", "-W", "ignore"]
+    command += [str(HERE / "isolated/mutate.py"), kind, name, str(first), str(end), str(note)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=timeout, env=child_environment(), text=True,
+            errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        done = subprocess.CompletedProcess(command, "hung", error.stdout or "", error.stderr or "")
+    return done, struct.unpack("q", note.read_bytes())[0]
+
+
+def check_mutants(kind, name, end, note):
+    """Try all mutants of an original; the test fails with a recipe for the first bad one."""
+    first = 0
+    done, last = run_mutants(kind, name, first, end, note, 600)
+    for _ in range(3):
+        if done.returncode == 0 or not CALLS_A_COMPREHENSION.search(str(done.stderr)):
+            break
+        first = last + 1
+        done, last = run_mutants(kind, name, first, end, note, 600)
+    if done.returncode != 0:
+        alone, _ = run_mutants(kind, name, last, last + 1, note, 60)
+        pytest.fail(
+            f"mutant {last} ({kind}, {name}) ended its process: {done.returncode}\n"
+            f"alone: {alone.returncode}\n{str(alone.stdout)[-4000:]}\n{str(alone.stderr)[-4000:]}\n"
+            f"in its batch:\n{str(done.stderr)[-4000:]}",
+            pytrace=False,
+        )
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert not result["hung"], f"loading hangs: mutants {result['hung']} ({kind}, {name})"
+    assert result["refused"] > 0 and result["loaded"] > 0, result
+    TRIED[kind, name] = result
+    return result
+
+
+@pytest.mark.parametrize("name", mutants.ORIGINALS)
+def test_damaged_bytes_raise_or_load(name, tmp_path):
+    # Unpicklers raise whatever comes to them on bytes that make no sense.
+    check_mutants("bytes", name, "all", tmp_path / "note")
+
+
+@pytest.mark.parametrize("name", mutants.ORIGINALS)
+def test_damaged_state_raises_or_loads(name, tmp_path):
+    result = check_mutants("state", name, STATE_MUTANTS, tmp_path / "note")
+    assert set(result["errors"]) <= EXPECTED | {"MemoryError"}, result["errors"]
+
+
+# What our functions raise on bad arguments. PermissionError: a damaged name tried to import.
+EXPECTED = {
+    "CorruptStateError", "VersionMismatchError", "CodeChangedError", "RestoreError", "TypeError",
+    "ValueError", "OverflowError", "AttributeError", "ImportError", "ModuleNotFoundError",
+    "RuntimeError", "PermissionError", "KeyError",
+}  # fmt: skip
+
+
+def test_enough_mutants_are_tried():
+    if len(TRIED) < 2 * len(mutants.ORIGINALS):
+        pytest.skip("not all of them were asked for")
+    by_bytes = sum(result["tried"] for (kind, _), result in TRIED.items() if kind == "bytes")
+    assert by_bytes >= 20_000 and sum(result["tried"] for result in TRIED.values()) >= 100_000
+
+
+def test_mutant_that_crashes_is_told(tmp_path):
+    """The harness finds a crash: here one made on purpose."""
+    script = (
+        "import sys, mutants, os\n"
+        "original = mutants.Trial.run\n"
+        "def run(self, number, load):\n"
+        "    original(self, number, load)\n"
+        "    if number == 7: os.abort()\n"
+        "mutants.Trial.run = run\n"
+        f"path = {str(HERE / 'isolated/mutate.py')!r}\n"
+        f"sys.argv = [path, 'bytes', 'one deep', '0', '20', {str(tmp_path / 'note')!r}]\n"
+        "exec(compile(open(path).read(), path, 'exec'))\n"
+    )
+    (tmp_path / "note").write_bytes(struct.pack("q", -1))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], env=child_environment(), capture_output=True
+    )
+    assert done.returncode < 0
+    assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == 7
+
+
+# ---- what the errors say --------------------------------------------------
+
+TAG = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def pickled_task(protocol=4):
+    return pickle.dumps(mutants.original("one deep")[0], protocol)
+
+
+def test_pickle_of_another_minor_raises_an_error_that_names_both(pickler):
+    data = pickled_task()
+    assert data.count(TAG.encode()) == 1
+    other = TAG[:-2] + ("99" if not TAG.endswith("99") else "98")
+    with pytest.raises(pickletask.VersionMismatchError) as caught:
+        pickler.loads(data.replace(TAG.encode(), other.encode()))
+    message = str(caught.value)
+    for version in (TAG, other):
+        digits = re.escape(version.removeprefix("cpython-3"))
+        assert re.search(rf"(3\.|-3){digits}\b", message), message
+
+
+def test_generator_of_another_minor_raises_an_error(pickler):
+    data = pickle.dumps(mutants.original("generators at rest"))
+    with pytest.raises(pickletask.VersionMismatchError, match="99"):
+        pickler.loads(data.replace(TAG.encode(), TAG[:-2].encode() + b"99"))
+
+
+def test_pickle_of_another_implementation_raises_an_error(pickler):
+    data = pickled_task().replace(b"cpython-", b"xpython-")
+    with pytest.raises(pickletask.VersionMismatchError, match="xpython"):
+        pickler.loads(data)
+
+
+def other_interpreters():
+    """Interpreters of other minors that can import the same pickletask."""
+    found = {}
+    for minor in range(11, 20):
+        if minor != sys.version_info[1]:
+            for folder in os.environ.get("PATH", "").split(os.pathsep):
+                path = Path(folder, f"python3.{minor}")
+                if minor not in found and path.exists() and can_import(path):
+                    found[minor] = path
+    return found
+
+
+def can_import(path):
+    code = "import sys, pickletask, mutants; print(sys.version_info[1])"
+    done = subprocess.run([path, "-c", code], env=child_environment(), capture_output=True)
+    return done.returncode == 0
+
+
+def test_pickle_from_another_interpreter_raises_an_error_that_names_both():
+    others = other_interpreters()
+    if not others:
+        pytest.skip("no other Python has pickletask built for it")
+    script = (
+        "import pickle, sys, mutants\n"
+        "sys.stdout.buffer.write(pickle.dumps(mutants.original('one deep')[0]))"
+    )
+    for minor, path in others.items():
+        done = subprocess.run([path, "-c", script], env=child_environment(), capture_output=True)
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(pickletask.VersionMismatchError) as caught:
+            pickle.loads(done.stdout)
+        for number in (minor, sys.version_info[1]):
+            assert re.search(rf"3\.?{number}\b", str(caught.value)), str(caught.value)
+
+
+def test_damaged_code_is_noticed(pickler):
+    data = pickled_task()
+    start = data.index(b"bottom") if b"bottom" in data else data.index(b"log")
+    seen = 0
+    for place in range(start - 60, start):
+        mutant = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        try:
+            pickler.loads(mutant)
+        except pickletask.CorruptStateError:
+            seen += 1
+        except Exception:
+            # It was no byte of the code.
+            pass
+    assert seen > 20
+
+
+def test_state_of_another_task_is_refused(mode):
+    """A task that is alive keeps its state; one takes no state of which it can't be made."""
+    task, _ = programs.start(programs.find("loops:nest_loops"))
+    task.run()
+    state = task.__reduce_ex__(4)[2]
+    with pytest.raises((RuntimeError, pickle.UnpicklingError)):
+        task.__setstate__(state)
+    assert task.paused and task.alive
+    for bad in (None, (), 5, [], (None,) * len(state), state[:-1], (*state, None)):
+        fresh = pickletask.tasklet()
+        with pytest.raises((TypeError, ValueError, RuntimeError, pickle.UnpicklingError)):
+            fresh.__setstate__(bad)
+        assert not fresh.alive
+    task.kill()
