@@ -14,7 +14,7 @@ chain_init(chain *c)
     c->count = 0;
     c->room = CHAIN_SMALL;
     c->where = NULL;
-    c->why = NULL;
+    c->dropping = 0;
 }
 
 void
@@ -54,10 +54,9 @@ chain_append(chain *c, iframe *f)
 }
 
 static chain_result
-refuse(chain *c, iframe *where, const char *why)
+refuse(chain *c, iframe *where)
 {
     c->where = where;
-    c->why = why;
     return CHAIN_REFUSED;
 }
 
@@ -174,16 +173,15 @@ call_is_direct(const chain_link *link, const fiber_call *call,
         if (link->oparg & 1) {
             top--;
         }
-        PyObject *args = top[-1];
         PyObject *callable = INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
-        if (!PyTuple_CheckExact(args) || call->kwnames != NULL
-            || !is_called(callable, call))
-        {
+        /* If its items were not passed, this is not the tuple, but what the
+         * interpreter made a tuple of and dropped. */
+        PyObject **items = ((PyTupleObject *)top[-1])->ob_item;
+        if (call->args != items && call->args != items + 1) {
             return 0;
         }
-        PyObject **items = ((PyTupleObject *)args)->ob_item;
-        return end == items + PyTuple_GET_SIZE(args)
-               && (call->args == items || call->args == items + 1);
+        return end == items + PyTuple_GET_SIZE(top[-1])
+               && call->kwnames == NULL && is_called(callable, call);
     }
     else if (link->opcode != CALL) {
         return 0;
@@ -206,10 +204,11 @@ walk_innermost(chain *c, iframe *f, const fiber_saved *saved)
     }
     link->depth = analysis_depth(a, link->pc);
     link->kept = analysis_kept(a, link->pc);
+    c->dropping = saved->call == NULL;
     if (saved->call == NULL || link->depth < 0 || link->kept < 0
         || !call_is_direct(link, saved->call, base))
     {
-        return refuse(c, f, "called the function that switches");
+        return refuse(c, f);
     }
     link->how = PENDING_PUSH;
     link->held = interp_saved_traced(&saved->interp);
@@ -226,9 +225,6 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     PyObject *gen = (PyObject *)iframe_generator(inner);
     int way = 0;
 
-    if (!iframe_is_generator(inner)) {
-        return refuse(c, outer, "called Python code");
-    }
     chain_link *link = chain_append(c, outer);
     if (link == NULL || locate(link, &a) < 0) {
         return CHAIN_FAILED;
@@ -238,7 +234,7 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
                               : analysis_depth(a, link->pc);
     link->kept = analysis_kept(a, link->pc);
     if (link->kept < 0 || link->depth < link->kept) {
-        return refuse(c, outer, "resumed a generator");
+        return refuse(c, outer);
     }
     if (link->opcode == CALL) {
         link->how = PENDING_NEXT;
@@ -255,14 +251,62 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
         way = link->opcode;
     }
     else {
-        return refuse(c, outer, "resumed a generator");
+        return refuse(c, outer);
     }
     if (!link->waits
         && !distance_is_known(way, interp_loop_distance(loop, inner, outer)))
     {
-        return refuse(c, outer, "resumed a generator through C code");
+        return refuse(c, outer);
     }
     return CHAIN_KNOWN;
+}
+
+/* A frame that has called the function of the next inner frame by f(*args),
+ * which runs in an interpreter loop of its own. */
+static chain_result
+walk_spread(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
+{
+    const analysis *a;
+    chain_link *link = chain_append(c, outer);
+
+    if (link == NULL || locate(link, &a) < 0) {
+        return CHAIN_FAILED;
+    }
+    link->depth = analysis_depth(a, link->pc);
+    link->kept = analysis_kept(a, link->pc);
+    link->how = PENDING_PUSH;
+    if (link->opcode != CALL_FUNCTION_EX || iframe_depth(outer) >= 0
+        || link->kept < 0 || link->depth < link->kept)
+    {
+        return refuse(c, outer);
+    }
+    /* Only a known distance says that the function is still alive. */
+    if (!distance_is_known(DISTANCE_SPREAD,
+                           interp_loop_distance(loop, inner, outer)))
+    {
+        return refuse(c, outer);
+    }
+    PyObject **top = iframe_stackbase(outer) + link->depth;
+    top -= link->oparg & 1;
+    PyObject *function = INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+    if (PyMethod_Check(function)) {
+        function = PyMethod_GET_FUNCTION(function);
+    }
+    /* C code may have replaced the arguments by a tuple, and not in the frame,
+     * or have copied them to the heap. */
+    link->held = 1;
+    if (function != iframe_function(inner)) {
+        return refuse(c, outer);
+    }
+    return CHAIN_KNOWN;
+}
+
+/* Does the frame look like one that a dying object has called? */
+static int
+is_finaliser(iframe *f)
+{
+    PyObject *name = iframe_code(f)->co_name;
+    return PyUnicode_CompareWithASCIIString(name, "__del__") == 0;
 }
 
 /* ---- the whole chain -------------------------------------------------- */
@@ -272,6 +316,7 @@ static chain_result
 walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
            interp_loop loop)
 {
+    /* Stale operands are compared only, never used, until they are known. */
     for (;;) {
         iframe *inner = c->links[c->count - 1].frame;
         iframe *outer = inner->previous;
@@ -282,15 +327,19 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         }
         if (outer == NULL || landing_is_base(outer)) {
             if (!f->landed && iframe_function(inner) != hooks->function(f)) {
-                return refuse(c, NULL, "began with C code");
+                return refuse(c, NULL);
             }
             return CHAIN_KNOWN;
         }
         if (iframe_is_shim(outer)) {
-            return refuse(c, outer->previous, "called a class");
+            return refuse(c, outer->previous);
         }
         if (entry) {
-            chain_result result = walk_generator(c, outer, inner, &loop);
+            c->dropping = is_finaliser(inner);
+            chain_result result =
+                iframe_is_generator(inner)
+                    ? walk_generator(c, outer, inner, &loop)
+                    : walk_spread(c, outer, inner, &loop);
             if (result != CHAIN_KNOWN) {
                 return result;
             }
@@ -332,7 +381,7 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
         assert(f->state == FIBER_PARKED);
         iframe *top = interp_saved_frame(&f->saved->interp);
         if (top == NULL) {
-            return refuse(c, NULL, "began with C code");
+            return refuse(c, NULL);
         }
         chain_result result = walk_innermost(c, top, f->saved);
         if (result != CHAIN_KNOWN) {

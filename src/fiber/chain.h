@@ -18,6 +18,10 @@
  * of the inner frame, which is exactly what these call directly, and the
  * distance of the two loops on the C stack is one that this instruction is
  * known to make.  The same holds for a call of next() or send().
+ *
+ * A call f(*args) that isn't inlined: f is the function of the inner frame, or
+ * a method made of it, and the distance is known.  Such a call only passes on
+ * what the function returns.  From then on it counts as an inlined one.
  */
 #ifndef PICKLETASK_CHAIN_H
 #define PICKLETASK_CHAIN_H
@@ -46,7 +50,7 @@ typedef struct {
     chain_link small[CHAIN_SMALL];
     /* Why not, when the walk is refused: */
     iframe *where;          /* the frame whose pending call is not known */
-    const char *why;        /* static text */
+    int dropping;           /* it may have dropped its operands already */
 } chain;
 
 typedef enum {

@@ -1,7 +1,7 @@
 /* Measuring C stack distances: see distance.h. */
 #include "distance.h"
 
-#define DISTANCES 8
+#define DISTANCES 24
 
 typedef struct {
     int way;
@@ -14,6 +14,8 @@ static distances table[] = {
     {.way = SEND},
     {.way = DISTANCE_NEXT},
     {.way = DISTANCE_METHOD},
+    {.way = DISTANCE_SPREAD},
+    {.way = DISTANCE_FINALISER},
 };
 
 static PyCFunction next_function, send_function;    /* CPython's own */
@@ -29,18 +31,23 @@ distances_of(int way)
     return NULL;
 }
 
-int
-distance_is_known(int way, Py_ssize_t distance)
+static int
+is_among(const distances *d, Py_ssize_t distance)
 {
-    distances *d = distances_of(way);
-    if (d != NULL) {
-        for (int i = 0; i < d->count; i++) {
-            if (d->known[i] == distance) {
-                return 1;
-            }
+    for (int i = 0; d != NULL && i < d->count; i++) {
+        if (d->known[i] == distance) {
+            return 1;
         }
     }
     return 0;
+}
+
+int
+distance_is_known(int way, Py_ssize_t distance)
+{
+    return is_among(distances_of(way), distance)
+           && (way != DISTANCE_SPREAD
+               || !is_among(distances_of(DISTANCE_FINALISER), distance));
 }
 
 int
@@ -90,9 +97,7 @@ probe(PyObject *module, PyObject *argument)
             outer = outer->previous;
         }
         Py_ssize_t distance = interp_loop_distance(&loop, inner, outer);
-        if (!distance_is_known((int)way, distance)
-            && d->count < DISTANCES)
-        {
+        if (!is_among(d, distance) && d->count < DISTANCES) {
             d->known[d->count++] = distance;
         }
     }
@@ -119,6 +124,21 @@ static const char program[] =
     "def by_send():\n"
     "    g = inner(METHOD); g.send(None); g.send(None)\n"
     "    s = inner(METHOD).send; s(None); s(None)\n"
+    "class Spread:\n"
+    "    def method(self, *args, **kwargs): probe(SPREAD)\n"
+    "def spread(*args, **kwargs): probe(SPREAD)\n"
+    "def by_spread():\n"
+    "    m = Spread().method\n"
+    "    for f in spread, m:\n"
+    "        for a in (), (1,), (1, 2, 3, 4, 5, 6):\n"
+    "            f(*a); f(*a, **{}); f(*a, **{'k': 1})\n"
+    "class Finalised:\n"
+    "    def __del__(self): probe(FINALISER)\n"
+    "def empty(*args, **kwargs): return iter(())\n"
+    "def by_finaliser():\n"
+    "    empty(*[Finalised()]); empty(**{'k': Finalised()})\n"
+    "    len(*[(Finalised(),)]); len(*[[Finalised()]])\n"
+    "    len(*[{1: Finalised()}])\n"
     "async def called():\n"
     "    probe(METHOD)\n"
     "def by_coroutine():\n"
@@ -126,6 +146,7 @@ static const char program[] =
     "    except StopIteration: pass\n"
     "def drive(step):\n"
     "    for_loop(); by_next(); by_send(); by_coroutine()\n"
+    "    by_spread(); by_finaliser()\n"
     "    for x in delegate(): pass\n"
     "    g = delegate(); next(g); g.send(step); g.close()\n"
     "    c = awaiting()\n"
@@ -181,10 +202,13 @@ distance_setup(PyObject *module)
 
     code = Py_CompileString(program, "<pickletask distances>", Py_file_input);
     function = PyCFunction_New(&probe_method, NULL);
-    names = Py_BuildValue("{s:i,s:i,s:i,s:i,s:O,s:O}", "FOR_ITER", FOR_ITER,
-                          "SEND", SEND, "NEXT", DISTANCE_NEXT, "METHOD",
-                          DISTANCE_METHOD, "__builtins__",
-                          PyEval_GetBuiltins(), "probe", function);
+    names = Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:O,s:O}",
+                          "FINALISER", DISTANCE_FINALISER, "FOR_ITER",
+                          FOR_ITER, "SEND", SEND, "NEXT", DISTANCE_NEXT,
+                          "METHOD", DISTANCE_METHOD, "SPREAD",
+                          DISTANCE_SPREAD, "__name__", "pickletask._core",
+                          "__builtins__", PyEval_GetBuiltins(), "probe",
+                          function);
     if (code == NULL || function == NULL || names == NULL
         || find_functions() < 0 || run_program(code, names) < 0)
     {

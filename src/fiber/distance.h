@@ -19,6 +19,14 @@ int distance_setup(PyObject *module);
  * of these. */
 enum { DISTANCE_NEXT = -1, DISTANCE_METHOD = -2 };
 
+/* Calls that pass a tuple on, f(*args) and f(**kwargs), to a Python function:
+ * its frame may begin a loop, too. */
+enum { DISTANCE_SPREAD = -3 };
+
+/* What must not be taken for the last: the interpreter drops the arguments of
+ * such a call, after the function, and a finaliser begins the loop. */
+enum { DISTANCE_FINALISER = -4 };
+
 /* Is this a distance that such an instruction makes by itself? */
 int distance_is_known(int way, Py_ssize_t distance);
 

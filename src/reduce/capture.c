@@ -31,13 +31,14 @@ callable_name(PyObject *callable)
     return PyUnicode_FromFormat("a '%s' object", Py_TYPE(callable)->tp_name);
 }
 
-/* What the pending instruction of a frame does, for a message. New
- * reference, or NULL with an exception. */
+/* What the pending instruction of a frame does, for a message.  If it is
+ * dropping its operands, they are not looked at. New reference, or NULL with
+ * an exception. */
 static PyObject *
-describe(iframe *f)
+describe(iframe *f, int dropping)
 {
     chain_link link = {.frame = f};
-    PyObject *callable = chain_callable(f);
+    PyObject *callable = dropping ? NULL : chain_callable(f);
 
     if (callable != NULL) {
         PyObject *name = callable_name(callable), *text = NULL;
@@ -77,10 +78,10 @@ describe(iframe *f)
 
 /* Raises NotPicklableError that says where a frame stands. Returns NULL. */
 static PyObject *
-refuse_frame(iframe *f)
+refuse_frame(iframe *f, int dropping)
 {
     PyCodeObject *code = iframe_code(f);
-    PyObject *what = describe(f);
+    PyObject *what = describe(f, dropping);
     int unit = iframe_unit(f);
 
     if (what != NULL) {
@@ -100,7 +101,7 @@ static PyObject *
 refuse_chain(const chain *c)
 {
     if (c->where != NULL) {
-        return refuse_frame(c->where);
+        return refuse_frame(c->where, c->dropping);
     }
     PyErr_SetString(NotPicklableError,
                     "cannot pickle this task: it began in C code; start it "
@@ -256,7 +257,7 @@ capture_fiber(fiber *f)
     }
     for (int i = 0; i < c.count; i++) {
         if (!is_writable(&c.links[i], i == 0)) {
-            refuse_frame(c.links[i].frame);
+            refuse_frame(c.links[i].frame, 1);
             goto error;
         }
     }
