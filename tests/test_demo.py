@@ -312,14 +312,21 @@ def test_interrupt_ends_all_processes(text, to, moment):
 def test_interrupt_at_any_time_leaves_no_process(text, to):
     path = text(20_000)
     source = random.Random(5)
-    for _ in range(20):
+    for number in range(30):
         process = start("demo", path, "--hops", 500, "--workers", 4)
-        time.sleep(source.uniform(0.1, 0.8))
+        if number % 2:
+            # The keeper has begun, its workers are about to.
+            wait_for_line(process, " is process ")
+            time.sleep(source.uniform(0, 0.3))
+        else:
+            time.sleep(source.uniform(0.1, 0.4))
         if to == "group":
             os.killpg(process.pid, signal.SIGINT)
         else:
             process.send_signal(signal.SIGINT)
-        finish(process)
+        _, _, err = finish(process)
+        if number % 2:
+            assert err == "pickletask demo: interrupted\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
