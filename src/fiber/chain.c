@@ -2,7 +2,6 @@
 #include "chain.h"
 
 #include "distance.h"
-#include "landing.h"
 #include "soften.h"
 
 /* ---- the list --------------------------------------------------------- */
@@ -325,7 +324,7 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         if (entry && outer != NULL && iframe_is_marker(outer)) {
             outer = outer->previous;
         }
-        if (outer == NULL || landing_is_base(outer)) {
+        if (outer == NULL) {
             if (!f->landed && iframe_function(inner) != hooks->function(f)) {
                 return refuse(c, NULL);
             }

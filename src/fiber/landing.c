@@ -15,7 +15,6 @@ typedef struct {
 
 static PyObject *the_landing;           /* a raiser, owned */
 static PyFunctionObject *landing_function;  /* T's; owned */
-static PyFunctionObject *base_function;     /* owned; see landing_is_base() */
 
 static PyObject *
 raiser_raise(PyObject *self)
@@ -152,6 +151,17 @@ typedef struct {
 
 static _Thread_local flight *in_flight;
 
+/* Where tracing is a matter of the loop, it has to be off while T returns and
+ * on in the next instruction.  Between the two the loop clears T: it then
+ * drops this object, which T owns, and which is never freed. */
+static PyObject *the_arrival;
+
+static void
+arrival_dealloc(PyObject *self)
+{
+    interp_resume_tracing(PyThreadState_Get());
+}
+
 static PyObject *
 landing_invert(PyObject *self)
 {
@@ -178,13 +188,16 @@ landing_invert(PyObject *self)
     if (l->settle != NULL) {
         l->settle(l->thread);
     }
+    if (interp_pause_tracing(ts)) {
+        assert(Py_REFCNT(the_arrival) == 0);
+        t->f_locals = Py_NewRef(the_arrival);
+    }
     return value;
 }
 
-/* Pushes a frame of function's onto the data stack, which has room. It holds
- * references if `owns`. */
+/* Pushes a frame of function's onto the data stack, which has room. */
 static iframe *
-push_frame(PyThreadState *ts, PyFunctionObject *function, int owns)
+push_frame(PyThreadState *ts, PyFunctionObject *function)
 {
     PyCodeObject *code = (PyCodeObject *)function->func_code;
     iframe *f = (iframe *)ts->datastack_top;
@@ -192,11 +205,8 @@ push_frame(PyThreadState *ts, PyFunctionObject *function, int owns)
     ts->datastack_top += iframe_size(code);
     assert(ts->datastack_top <= ts->datastack_limit);
     memset(f, 0, offsetof(iframe, localsplus));
-    iframe_set_executable(f, code, (PyObject *)function);
-    if (owns) {
-        Py_INCREF(code);
-        Py_INCREF(function);
-    }
+    iframe_set_executable(f, (PyCodeObject *)Py_NewRef(code),
+                          Py_NewRef(function));
     f->f_globals = function->func_globals;
     f->f_builtins = function->func_builtins;
     f->owner = FRAME_OWNED_BY_THREAD;
@@ -210,7 +220,9 @@ push_frame(PyThreadState *ts, PyFunctionObject *function, int owns)
 static PyObject *
 evaluate(PyThreadState *ts, flight *l)
 {
-    iframe *t = push_frame(ts, landing_function, 1);
+    iframe *t = push_frame(ts, landing_function);
+    /* Deep frames must not keep T from being entered. */
+    interp_set_depth(ts, 0);
     t->localsplus[0] = Py_NewRef(the_landing);
     iframe_set_depth(t, 1);
     in_flight = l;
@@ -336,6 +348,21 @@ is_bottom(iframe *f)
                                          : iframe_is_entry(f));
 }
 
+/* Does what the caller of a loop has to do for the frame that the loop began
+ * with, the outermost of all: clears it. May run Python code. */
+static void
+leave_bottom(PyThreadState *ts, iframe *bottom)
+{
+#if INTERP_CALLER_CLEARS_ENTRY
+    PyObject *type, *value, *traceback;
+
+    interp_set_depth(ts, 0);
+    PyErr_Fetch(&type, &value, &traceback);
+    iframe_clear(bottom, 0);
+    PyErr_Restore(type, value, traceback);
+#endif
+}
+
 /* Evaluates the frames that end with l->top, loop by loop. New reference, or
  * NULL with an exception. */
 static PyObject *
@@ -352,6 +379,7 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
         interp_base_set_frame(ts, base, outer);
         PyObject *result = evaluate(ts, l);
         if (outer == NULL) {
+            leave_bottom(ts, bottom);
             return result;
         }
         PyGenObject *gen = iframe_generator(bottom);
@@ -382,19 +410,7 @@ landing(fiber_thread *t, fiber *f, interp_base *base,
     flight l = {.thread = t, .frames = image->frames,
                 .exc_info = image->exc_info, .settle = settle};
 
-#if INTERP_CALLER_CLEARS_ENTRY
-    iframe *below = push_frame(ts, base_function, 0);
-    iframe_set_entry(below, 1);
-#endif
     l.top = place(ts, image);
-#if INTERP_CALLER_CLEARS_ENTRY
-    iframe *bottom = l.top;
-    while (bottom->previous != NULL) {
-        bottom = bottom->previous;
-    }
-    bottom->previous = below;
-    l.frames++;
-#endif
     if (image->chunk == NULL) {
         f->image = NULL;
         PyMem_Free(image);
@@ -408,13 +424,6 @@ landing(fiber_thread *t, fiber *f, interp_base *base,
         l.value = repeat_and_raise(&link, raiser);
     }
     return evaluate_all(ts, &l, base);
-}
-
-int
-landing_is_base(iframe *f)
-{
-    return base_function != NULL
-           && iframe_function(f) == (PyObject *)base_function;
 }
 
 /* ---- setup -------------------------------------------------------------- */
@@ -474,13 +483,44 @@ static PyType_Spec raiser_spec = {
     .slots = raiser_slots,
 };
 
+static PyType_Slot arrival_slots[] = {
+    {Py_tp_dealloc, arrival_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec arrival_spec = {
+    .name = "pickletask._core._arrival",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = arrival_slots,
+};
+
+/* Makes the_arrival, without a reference to it. 0, or -1. */
+static int
+make_arrival(void)
+{
+    PyObject *type = PyType_FromSpec(&arrival_spec);
+    if (type == NULL) {
+        return -1;
+    }
+    the_arrival = PyObject_New(PyObject, (PyTypeObject *)type);
+    Py_DECREF(type);
+    if (the_arrival == NULL) {
+        return -1;
+    }
+    Py_SET_REFCNT(the_arrival, 0);
+    return 0;
+}
+
 int
 landing_setup(PyObject *module)
 {
     static const char land[] = {(char)UNARY_INVERT, 0, (char)RETURN_VALUE, 0};
     PyObject *type = PyType_FromSpec(&raiser_spec);
 
-    if (type == NULL) {
+    if (type == NULL || make_arrival() < 0) {
+        Py_XDECREF(type);
         return -1;
     }
     the_landing = (PyObject *)PyObject_New(raiser, (PyTypeObject *)type);
@@ -490,6 +530,5 @@ landing_setup(PyObject *module)
     }
     ((raiser *)the_landing)->exception = NULL;
     landing_function = make_function(land, sizeof(land));
-    base_function = make_function(land + 2, sizeof(land) - 2);
-    return landing_function == NULL || base_function == NULL ? -1 : 0;
+    return landing_function == NULL ? -1 : 0;
 }

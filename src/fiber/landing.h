@@ -28,10 +28,6 @@
 
 int landing_setup(PyObject *module);
 
-/* Where CPython leaves it to the caller of a loop to clear the frame that the
- * loop began with, a frame of ours stands below the chain. Is f that one? */
-int landing_is_base(iframe *f);
-
 /* Runs a soft fiber to its end on the C stack it has just been given, with
  * what `deliver` gives. New reference, or NULL with an exception. */
 PyObject *landing(fiber_thread *t, fiber *f, interp_base *base,

@@ -228,6 +228,22 @@ interp_saved_traced(const interp_saved *s)
     return s->cframe->use_tracing;
 }
 
+/* Keeps the running interpreter loop from reporting that its frame returns.
+ * Returns 1 if that needs interp_resume_tracing() afterwards. */
+static inline int
+interp_pause_tracing(PyThreadState *ts)
+{
+    int traced = ts->cframe->use_tracing != 0;
+    ts->cframe->use_tracing = 0;
+    return traced;
+}
+
+static inline void
+interp_resume_tracing(PyThreadState *ts)
+{
+    ts->cframe->use_tracing = interp_use_tracing(ts);
+}
+
 /* Sets the frame that an interpreter loop which begins on top of `base`
  * finds below itself. */
 static inline void

@@ -223,6 +223,20 @@ interp_saved_traced(const interp_saved *s)
     return 0;
 }
 
+/* Keeps the running interpreter loop from reporting that its frame returns.
+ * Returns 1 if that needs interp_resume_tracing() afterwards.  Here the
+ * frame's code says so itself. */
+static inline int
+interp_pause_tracing(PyThreadState *ts)
+{
+    return 0;
+}
+
+static inline void
+interp_resume_tracing(PyThreadState *ts)
+{
+}
+
 /* Sets the frame that an interpreter loop which begins on top of `base`
  * finds below itself. */
 static inline void
