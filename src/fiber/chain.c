@@ -235,11 +235,22 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     if (link->kept < 0 || link->depth < link->kept) {
         return refuse(c, outer);
     }
+    Py_ssize_t distance = link->waits
+                              ? 0
+                              : interp_loop_distance(loop, inner, outer);
     if (link->opcode == CALL) {
         link->how = PENDING_NEXT;
         if (!link->waits) {
             PyObject **first, **top = base + link->depth;
             PyObject *callable = call_operands(top, link->oparg, &first);
+            /* Only a known distance says that the operands are still alive:
+             * the generator may have been closed by the end of one. */
+            if (!distance_is_known(DISTANCE_NEXT, distance)
+                && !distance_is_known(DISTANCE_METHOD, distance))
+            {
+                c->dropping |= Py_REFCNT(gen) == 1;
+                return refuse(c, outer);
+            }
             way = distance_of_call(callable, first, (int)(top - first), gen);
         }
     }
@@ -252,9 +263,7 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     else {
         return refuse(c, outer);
     }
-    if (!link->waits
-        && !distance_is_known(way, interp_loop_distance(loop, inner, outer)))
-    {
+    if (!link->waits && !distance_is_known(way, distance)) {
         return refuse(c, outer);
     }
     return CHAIN_KNOWN;
