@@ -36,7 +36,12 @@ def _reduce_module(module):
     if sys.modules.get(module.__name__) is module:
         return importlib.import_module, (module.__name__,)
     names = {key: value for key, value in vars(module).items() if key != "__builtins__"}
-    return types.ModuleType, (module.__name__,), names
+    return _new_module, (module.__name__,), names
+
+
+def _new_module(name):
+    """Make the module that the state of a module saved by value goes into."""
+    return types.ModuleType(name)
 
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
@@ -62,13 +67,22 @@ def _rebuild(original, reduced, memo, convert):
     return result
 
 
-def _deepcopy_generator(generator, memo):
-    """Copy a suspended generator with all that its frame holds."""
-    reduced = _core._reduce_generator(generator)
-    return _rebuild(generator, reduced, memo, lambda value: copy.deepcopy(value, memo))
+def _deepcopy(original, memo):
+    """Copy a suspended generator, or a frame, with all that it holds."""
+    reduced = _REDUCERS[type(original)](original)
+    return _rebuild(original, reduced, memo, lambda value: copy.deepcopy(value, memo))
 
 
-_COPIERS = dict.fromkeys(_GENERATORS, _deepcopy_generator)
+def _copy_generator(generator):
+    """Refuse: two generators can't go on with the same frame."""
+    raise TypeError(
+        f"can't make a shallow copy of {type(generator).__name__} {generator.__qualname__!r}: "
+        "its frame can't be shared; use copy.deepcopy()"
+    )
+
+
+_COPIERS = dict.fromkeys(_GENERATORS, _copy_generator)
+_DEEP_COPIERS = dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy)
 
 
 def register():
@@ -78,7 +92,8 @@ def register():
     """
     for cls, reducer in _REDUCERS.items():
         copyreg.pickle(cls, reducer)
-    copy._deepcopy_dispatch.update(_COPIERS)
+    copy._copy_dispatch.update(_COPIERS)
+    copy._deepcopy_dispatch.update(_DEEP_COPIERS)
 
 
 def unregister():
@@ -90,9 +105,11 @@ def unregister():
     for cls, reducer in _REDUCERS.items():
         if copyreg.dispatch_table.get(cls) is reducer:
             del copyreg.dispatch_table[cls]
-    for cls, copier in _COPIERS.items():
-        if copy._deepcopy_dispatch.get(cls) is copier:
-            del copy._deepcopy_dispatch[cls]
+    dispatches = ((copy._copy_dispatch, _COPIERS), (copy._deepcopy_dispatch, _DEEP_COPIERS))
+    for dispatch, copiers in dispatches:
+        for cls, copier in copiers.items():
+            if dispatch.get(cls) is copier:
+                del dispatch[cls]
 
 
 class Pickler(pickle.Pickler):

@@ -13,6 +13,7 @@ chain_init(chain *c)
     c->count = 0;
     c->room = CHAIN_SMALL;
     c->where = NULL;
+    c->inner = NULL;
     c->dropping = 0;
 }
 
@@ -56,6 +57,12 @@ static chain_result
 refuse(chain *c, iframe *where)
 {
     c->where = where;
+    c->inner = NULL;
+    for (int i = c->count - 1; i >= 0 && c->inner == NULL; i--) {
+        if (c->links[i].frame != where) {
+            c->inner = c->links[i].frame;
+        }
+    }
     return CHAIN_REFUSED;
 }
 

@@ -50,6 +50,7 @@ typedef struct {
     chain_link small[CHAIN_SMALL];
     /* Why not, when the walk is refused: */
     iframe *where;          /* the frame whose pending call is not known */
+    iframe *inner;          /* what C code called, or NULL */
     int dropping;           /* it may have dropped its operands already */
 } chain;
 

@@ -128,6 +128,10 @@ static inline void
 interp_free_overflow(_PyStackChunk *chunk)
 {
     PyObjectArenaAllocator arena;
+
+    if (chunk == NULL || chunk->previous == NULL) {
+        return;
+    }
     PyObject_GetArenaAllocator(&arena);
     while (chunk != NULL && chunk->previous != NULL) {
         _PyStackChunk *previous = chunk->previous;

@@ -35,10 +35,24 @@ callable_name(PyObject *callable)
  * dropping its operands, they are not looked at. New reference, or NULL with
  * an exception. */
 static PyObject *
-describe(iframe *f, int dropping)
+describe(iframe *f, iframe *inner, int dropping)
 {
     chain_link link = {.frame = f};
     PyObject *callable = dropping ? NULL : chain_callable(f);
+
+    if (inner != NULL) {
+        /* What is called without a call in the source. */
+        PyObject *name = iframe_code(inner)->co_name;
+        if (PyUnicode_CompareWithASCIIString(name, "__enter__") == 0) {
+            return PyUnicode_FromString("entered a with statement");
+        }
+        if (PyUnicode_CompareWithASCIIString(name, "__exit__") == 0) {
+            return PyUnicode_FromString("left a with statement");
+        }
+        if (PyUnicode_CompareWithASCIIString(name, "__init__") == 0) {
+            return PyUnicode_FromString("made an object by a call");
+        }
+    }
 
     if (callable != NULL) {
         PyObject *name = callable_name(callable), *text = NULL;
@@ -78,22 +92,28 @@ describe(iframe *f, int dropping)
 
 /* Raises NotPicklableError that says where a frame stands. Returns NULL. */
 static PyObject *
-refuse_frame(iframe *f, int dropping)
+refuse_frame(iframe *f, iframe *inner, int dropping)
 {
     PyCodeObject *code = iframe_code(f);
-    PyObject *what = describe(f, dropping);
+    PyObject *what = describe(f, inner, dropping), *below = NULL;
     int unit = iframe_unit(f);
 
-    if (what != NULL) {
+    below = inner == NULL
+                ? PyUnicode_FromString("")
+                : PyUnicode_FromFormat(" (which has called '%U')",
+                                       iframe_code(inner)->co_qualname);
+    if (what != NULL && below != NULL) {
         PyErr_Format(
             NotPicklableError,
             "cannot pickle this task: function '%U' (file \"%U\", line %d) "
-            "%U, which runs C code whose state can't be saved; suspend the "
+            "%U, which runs C code%U whose state can't be saved; suspend the "
             "task outside of it, or do the same in Python", code->co_qualname,
             code->co_filename,
-            PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), what);
-        Py_DECREF(what);
+            PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), what,
+            below);
     }
+    Py_XDECREF(what);
+    Py_XDECREF(below);
     return NULL;
 }
 
@@ -101,7 +121,7 @@ static PyObject *
 refuse_chain(const chain *c)
 {
     if (c->where != NULL) {
-        return refuse_frame(c->where, c->dropping);
+        return refuse_frame(c->where, c->inner, c->dropping);
     }
     PyErr_SetString(NotPicklableError,
                     "cannot pickle this task: it began in C code; start it "
@@ -257,7 +277,8 @@ capture_fiber(fiber *f)
     }
     for (int i = 0; i < c.count; i++) {
         if (!is_writable(&c.links[i], i == 0)) {
-            refuse_frame(c.links[i].frame, 1);
+            refuse_frame(c.links[i].frame,
+                         i == 0 ? NULL : c.links[i - 1].frame, 1);
             goto error;
         }
     }
@@ -286,19 +307,82 @@ error:
 
 /* ---- a generator ------------------------------------------------------- */
 
-/* What _new_generator needs: (head[, name, qualname]). Steals the head. */
+/* The suspended generator that a suspended one would resume first, as far as
+ * its stack tells. Borrowed, or NULL. */
+static PyGenObject *
+delegate_of(PyGenObject *gen)
+{
+    iframe *f = generator_iframe(gen);
+    int depth;
+
+    if (gen->gi_frame_state >= FRAME_EXECUTING) {
+        return NULL;
+    }
+    depth = iframe_depth(f);
+    PyObject *top = depth > 0 ? iframe_stackbase(f)[depth - 1] : NULL;
+    if (top == NULL || (!PyGen_CheckExact(top) && !PyCoro_CheckExact(top))
+        || ((PyGenObject *)top)->gi_frame_state >= FRAME_EXECUTING)
+    {
+        return NULL;
+    }
+    return (PyGenObject *)top;
+}
+
+/* Of a long chain of delegating generators every 16th, innermost first.  The
+ * pickler recurses from each to the next; what it has met before ends that.
+ * New reference to a tuple, or NULL with an exception. */
+static PyObject *
+milestones(PyGenObject *gen)
+{
+    enum { STRIDE = 16 };
+    Py_ssize_t length = 0, limit = 1 << 20, count;
+
+    for (PyGenObject *g = delegate_of(gen); g != NULL && length < limit;
+         g = delegate_of(g))
+    {
+        length++;
+    }
+    count = length / STRIDE;
+    PyObject *result = PyTuple_New(count);
+    PyGenObject *g = gen;
+    for (Py_ssize_t left = length; result != NULL && left > 0; left--) {
+        g = delegate_of(g);
+        if (left % STRIDE == 0) {
+            PyTuple_SET_ITEM(result, left / STRIDE - 1, Py_NewRef(g));
+        }
+    }
+    return result;
+}
+
+/* What _new_generator needs: (head[, name, qualname[, milestones]]). Steals
+ * the head. */
 static PyObject *
 generator_arguments(PyGenObject *gen, PyObject *head)
 {
     PyCodeObject *code = generator_code(gen);
+    PyObject *stones, *result;
+
     if (head == NULL) {
         return NULL;
     }
+    stones = milestones(gen);
+    if (stones == NULL) {
+        Py_DECREF(head);
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(stones) > 0) {
+        return Py_BuildValue("(NOON)", head, gen->gi_name, gen->gi_qualname,
+                             stones);
+    }
     if (gen->gi_name == code->co_name && gen->gi_qualname == code->co_qualname)
     {
-        return Py_BuildValue("(N)", head);
+        result = Py_BuildValue("(N)", head);
     }
-    return Py_BuildValue("(NOO)", head, gen->gi_name, gen->gi_qualname);
+    else {
+        result = Py_BuildValue("(NOO)", head, gen->gi_name, gen->gi_qualname);
+    }
+    Py_DECREF(stones);
+    return result;
 }
 
 /* A generator that is suspended on its own. */
@@ -385,8 +469,8 @@ core_reduce_generator(PyObject *module, PyObject *gen)
 static PyObject *
 core_new_generator(PyObject *module, PyObject *args)
 {
-    PyObject *head, *name = NULL, *qualname = NULL;
-    if (!PyArg_ParseTuple(args, "O|UU", &head, &name, &qualname)) {
+    PyObject *head, *name = NULL, *qualname = NULL, *stones;
+    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
         return NULL;
     }
     return rebuild_new_generator(head, name, qualname);

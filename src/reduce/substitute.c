@@ -5,7 +5,7 @@
 #include "errors.h"
 #include "functions.h"
 
-typedef enum { FUNCTION, CELL, CODE, NAMESPACE, HEAD } substitute_kind;
+typedef enum { FUNCTION, METHOD, CELL, CODE, NAMESPACE, HEAD } substitute_kind;
 
 typedef struct {
     PyObject_HEAD
@@ -22,6 +22,7 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
+static PyObject *new_method;
 
 /* ---- identity --------------------------------------------------------- */
 
@@ -147,6 +148,20 @@ is_namespace(PyObject *dict)
     return PyErr_Occurred() ? -1 : found;
 }
 
+/* Would asking the object for its method by name, as pickle does, find this
+ * one?  Not if super() or an attribute of the object was involved. */
+static int
+method_is_found(PyObject *method)
+{
+    PyObject *self = PyMethod_GET_SELF(method);
+    PyObject *function = PyMethod_GET_FUNCTION(method);
+
+    return PyFunction_Check(function) && !PyType_Check(self)
+           && _PyType_Lookup(Py_TYPE(self),
+                             ((PyFunctionObject *)function)->func_name)
+                  == function;
+}
+
 PyObject *
 substitute_for(PyObject *value)
 {
@@ -158,6 +173,10 @@ substitute_for(PyObject *value)
         return found < 0   ? NULL
                : found > 0 ? Py_NewRef(value)
                            : substitute_new(FUNCTION, value, NULL);
+    }
+    if (type == &PyMethod_Type) {
+        return method_is_found(value) ? Py_NewRef(value)
+                                      : substitute_new(METHOD, value, NULL);
     }
     if (type == &PyCell_Type) {
         return substitute_new(CELL, value, NULL);
@@ -216,6 +235,17 @@ reduce_cell(PyObject *cell)
                          contents);
 }
 
+static PyObject *
+reduce_method(PyObject *method)
+{
+    PyObject *function = substitute_for(PyMethod_GET_FUNCTION(method));
+    if (function == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("O(NO)", new_method, function,
+                         PyMethod_GET_SELF(method));
+}
+
 /* All names but the builtins, which are added again on loading. */
 static PyObject *
 reduce_namespace(PyObject *dict)
@@ -261,6 +291,8 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     switch (self->kind) {
     case FUNCTION:
         return functions_reduce(self->object);
+    case METHOD:
+        return reduce_method(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:
@@ -366,6 +398,9 @@ copy_original(PyObject *object, PyObject *memo)
     if (self->kind == CELL) {
         return copy_cell(self->object, memo);
     }
+    if (self->kind == METHOD) {
+        return deepcopy(self->object, memo);
+    }
     if (self->kind == FUNCTION
         && PyFunction_GET_CLOSURE(self->object) != NULL)
     {
@@ -403,7 +438,9 @@ static PyObject *
 substitute_object(PyObject *object, void *closure)
 {
     substitute *self = (substitute *)object;
-    if (self->kind == HEAD || self->kind == NAMESPACE) {
+    if (self->kind == HEAD || self->kind == NAMESPACE
+        || self->kind == METHOD)
+    {
         return Py_NewRef(Py_NotImplemented);
     }
     return Py_NewRef(self->object);
@@ -488,6 +525,22 @@ core_new_cell(PyObject *module, PyObject *noargs)
 }
 
 static PyObject *
+core_new_method(PyObject *module, PyObject *args)
+{
+    PyObject *function, *self;
+    if (!PyArg_ParseTuple(args, "OO", &function, &self)) {
+        return NULL;
+    }
+    if (!PyCallable_Check(function) || self == Py_None) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore a method: its function can't be "
+                        "called, or it has no object");
+        return NULL;
+    }
+    return PyMethod_New(function, self);
+}
+
+static PyObject *
 core_new_namespace(PyObject *module, PyObject *noargs)
 {
     PyObject *dict = PyDict_New();
@@ -537,6 +590,8 @@ static PyMethodDef functions[] = {
     {"_load_module_dict", core_load_module_dict, METH_O,
      PyDoc_STR("The namespace of an importable module.")},
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
+    {"_new_method", core_new_method, METH_VARARGS,
+     PyDoc_STR("Bound method of a function and an object.")},
     {"_new_namespace", core_new_namespace, METH_NOARGS,
      PyDoc_STR("Empty namespace with builtins.")},
     {"_reduce_cell", core_reduce_cell, METH_O,
@@ -570,6 +625,7 @@ substitute_setup(PyObject *module)
         || take(module, &load_code, "_load_code") < 0
         || take(module, &load_module_dict, "_load_module_dict") < 0
         || take(module, &new_cell, "_new_cell") < 0
+        || take(module, &new_method, "_new_method") < 0
         || take(module, &new_namespace, "_new_namespace") < 0)
     {
         return -1;

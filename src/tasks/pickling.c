@@ -361,6 +361,15 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     Py_RETURN_NONE;
 }
 
+PyObject *
+pickling_copy_tasklet(PyObject *self, PyObject *noargs)
+{
+    PyErr_SetString(PyExc_TypeError,
+                    "can't make a shallow copy of a tasklet: its frames can't "
+                    "be shared; use copy.deepcopy()");
+    return NULL;
+}
+
 /* ---- channels ---------------------------------------------------------- */
 
 PyObject *

@@ -20,6 +20,7 @@
 /* Methods of tasklet. */
 PyObject *pickling_reduce_tasklet(PyObject *self, PyObject *protocol);
 PyObject *pickling_set_tasklet(PyObject *self, PyObject *state);
+PyObject *pickling_copy_tasklet(PyObject *self, PyObject *noargs);
 
 /* Methods of channel. */
 PyObject *pickling_reduce_channel(PyObject *self, PyObject *protocol);
@@ -37,6 +38,10 @@ PyDoc_STRVAR(pickling_set_tasklet_doc,
 "Give a new tasklet a saved state: it is paused, or blocked as it was.\n\n"
 "Raises RestoreError if the state can't be restored here, and RuntimeError\n"
 "if the tasklet is alive.");
+PyDoc_STRVAR(pickling_copy_tasklet_doc,
+"__copy__($self, /)\n--\n\n"
+"Refuse: two tasklets can't go on with the same frames.\n\n"
+"Raises TypeError; copy.deepcopy() copies a tasklet.");
 PyDoc_STRVAR(pickling_reduce_channel_doc,
 "__reduce_ex__($self, protocol, /)\n--\n\n"
 "Reduce a channel with the tasklets that wait there, for pickle or copy.");

@@ -435,6 +435,8 @@ PyMethodDef tasklet_methods[] = {
      set_ignore_nesting_doc},
     {"__reduce_ex__", pickling_reduce_tasklet, METH_O,
      pickling_reduce_tasklet_doc},
+    {"__copy__", pickling_copy_tasklet, METH_NOARGS,
+     pickling_copy_tasklet_doc},
     {"__setstate__", pickling_set_tasklet, METH_O, pickling_set_tasklet_doc},
     {NULL},
 };
