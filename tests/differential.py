@@ -252,7 +252,8 @@ class Writer:
             w = self.fresh("j")
             source = self.pick(
                 f"enumerate({self.iterable(scope)})",
-                f"zip({self.iterable(scope)}, {self.iterable(scope)})",
+                # Views of dicts can't be pickled: none may wait there for the second one.
+                f"zip(list({self.iterable(scope)}), {self.iterable(scope)})",
                 f"{{1: {self.atom(scope)}, 2: {self.atom(scope)}}}.items()",
             )
             names, target = [v, w], f"{v}, {w}"

@@ -270,6 +270,20 @@ def raise_again_from_groups():
     return log
 
 
+def raise_in_one_of_the_blocks_for_a_group():
+    log = []
+    try:
+        try:
+            raise ExceptionGroup("group", [ValueError(1), KeyError(2)])
+        except* ValueError:
+            raise OSError(3)  # noqa: B904
+        except* KeyError:
+            log.append(suspend("key"))
+    except (OSError, ExceptionGroup) as error:
+        log.append(suspend(type(error).__name__))
+    return log
+
+
 def handle_a_naked_exception_as_a_group():
     log = []
     try:

@@ -11,7 +11,7 @@ import programs
 
 import pickletask
 
-ROUNDS = 20
+ROUNDS = 40
 
 
 def round_trip(function, dumps, loads):
@@ -51,7 +51,7 @@ def check(case, trip):
     growth = []
     before = count()
     # Caches of the interpreter grow too, but not for ever.
-    while len(growth) < 12:
+    while len(growth) < 40:
         for _ in range(ROUNDS):
             trip(function, dumps, loads)
         after = count()
@@ -73,7 +73,11 @@ def main(cases):
                 continue
             print(case, file=sys.stderr, flush=True)
             checked += 1
-            growth = check(case, trip)
+            try:
+                growth = check(case, trip)
+            except Exception as error:
+                leaking.append(f"{case}: {error!r}")
+                continue
             if growth is not None:
                 leaking.append(f"{case}: {growth} in {ROUNDS} rounds each")
     assert not leaking, "\n" + "\n".join(leaking)
