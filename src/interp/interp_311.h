@@ -139,6 +139,16 @@ interp_use_tracing(PyThreadState *ts)
                                                                       : 0;
 }
 
+/* What is left at this depth.  Below zero, because the limit was lowered while
+ * a deep fiber waited, CPython would end the process: the next call raises
+ * RecursionError instead. */
+static inline int
+interp_remaining(PyThreadState *ts, int depth)
+{
+    int remaining = ts->recursion_limit - depth;
+    return remaining < 0 ? 0 : remaining;
+}
+
 static inline void
 interp_save(PyThreadState *ts, interp_saved *s)
 {
@@ -164,7 +174,7 @@ interp_load(PyThreadState *ts, const interp_saved *s)
     ts->exc_info = s->exc_info;
     ts->context = s->context;
     ts->context_ver++;
-    ts->recursion_remaining = ts->recursion_limit - s->depth;
+    ts->recursion_remaining = interp_remaining(ts, s->depth);
     ts->trash_delete_nesting = s->trash;
     ts->tracing = s->tracing;
     ts->tracing_what = s->event;
@@ -256,7 +266,7 @@ interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 static inline void
 interp_set_depth(PyThreadState *ts, int depth)
 {
-    ts->recursion_remaining = ts->recursion_limit - depth;
+    ts->recursion_remaining = interp_remaining(ts, depth);
 }
 
 /* ---- what code objects carry for us ------------------------------------ */
