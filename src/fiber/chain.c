@@ -340,6 +340,11 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         if (entry && outer != NULL && iframe_is_marker(outer)) {
             outer = outer->previous;
         }
+        if (outer != NULL && iframe_is_marker(outer)) {
+            /* A loop has left its outermost frame, and something that frame
+             * held runs code as it goes. */
+            return refuse(c, NULL);
+        }
         if (outer == NULL) {
             if (!f->landed && iframe_function(inner) != hooks->function(f)) {
                 return refuse(c, NULL);

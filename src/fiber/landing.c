@@ -349,13 +349,15 @@ is_bottom(iframe *f)
 }
 
 /* Does what the caller of a loop has to do for the frame that the loop began
- * with, the outermost of all: clears it. May run Python code. */
+ * with, the outermost of all: clears it. May run Python code, whose frames are
+ * not the fiber's: it can't become soft any more. */
 static void
-leave_bottom(PyThreadState *ts, iframe *bottom)
+leave_bottom(PyThreadState *ts, fiber *f, iframe *bottom)
 {
 #if INTERP_CALLER_CLEARS_ENTRY
     PyObject *type, *value, *traceback;
 
+    f->landed = 0;
     interp_set_depth(ts, 0);
     PyErr_Fetch(&type, &value, &traceback);
     iframe_clear(bottom, 0);
@@ -379,7 +381,7 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
         interp_base_set_frame(ts, base, outer);
         PyObject *result = evaluate(ts, l);
         if (outer == NULL) {
-            leave_bottom(ts, bottom);
+            leave_bottom(ts, l->thread->current, bottom);
             return result;
         }
         PyGenObject *gen = iframe_generator(bottom);
