@@ -31,6 +31,87 @@ callable_name(PyObject *callable)
     return PyUnicode_FromFormat("a '%s' object", Py_TYPE(callable)->tp_name);
 }
 
+static int
+dict_holds(PyObject *dict, PyObject *pointer)
+{
+    Py_ssize_t position = 0;
+    PyObject *value;
+
+    while (PyDict_Next(dict, &position, NULL, &value)) {
+        if (value == pointer) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Is it a method of one of the types in this dict? 1 or 0, or -1 with an
+ * exception. */
+static int
+types_hold(PyObject *dict, PyObject *pointer)
+{
+    int found = 0;
+    Py_ssize_t position = 0, i;
+    PyObject *type;
+
+    while (!found && PyDict_Next(dict, &position, NULL, &type)) {
+        if (!PyType_Check(type) || PyType_HasFeature((PyTypeObject *)type,
+                                                     Py_TPFLAGS_HEAPTYPE))
+        {
+            continue;
+        }
+        PyObject *names = PyObject_GetAttrString(type, "__dict__");
+        PyObject *methods = names == NULL ? NULL : PyMapping_Values(names);
+        Py_XDECREF(names);
+        if (methods == NULL) {
+            return -1;
+        }
+        for (i = 0; !found && i < PyList_GET_SIZE(methods); i++) {
+            found = PyList_GET_ITEM(methods, i) == pointer;
+        }
+        Py_DECREF(methods);
+    }
+    return found;
+}
+
+/* Does anything hold the object, if it is one, that frame f may have dropped
+ * already?  Looks where callables are: in the frame, modules and types. 1 or
+ * 0, or -1 with an exception. */
+static int
+is_held(iframe *f, PyObject *pointer)
+{
+    PyObject *modules = PyImport_GetModuleDict(), *module;
+    Py_ssize_t position = 0;
+
+    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
+        PyObject *value = f->localsplus[i];
+        if (value != NULL && PyCell_Check(value)) {
+            value = PyCell_GET(value);
+        }
+        if (value == pointer) {
+            return 1;
+        }
+    }
+    if ((f->f_locals != NULL && PyDict_CheckExact(f->f_locals)
+         && dict_holds(f->f_locals, pointer))
+        || dict_holds(f->f_globals, pointer)
+        || (PyDict_Check(f->f_builtins)
+            && dict_holds(f->f_builtins, pointer)))
+    {
+        return 1;
+    }
+    while (PyDict_Check(modules)
+           && PyDict_Next(modules, &position, NULL, &module))
+    {
+        if (PyModule_Check(module)
+            && dict_holds(PyModule_GetDict(module), pointer))
+        {
+            return 1;
+        }
+    }
+    return types_hold(PyEval_GetBuiltins(), pointer);
+}
+
 /* What the pending instruction of a frame does, for a message.  If it is
  * dropping its operands, they are not looked at. New reference, or NULL with
  * an exception. */
@@ -40,6 +121,15 @@ describe(iframe *f, iframe *inner, int dropping)
     chain_link link = {.frame = f};
     PyObject *callable = dropping ? NULL : chain_callable(f);
 
+    if (callable != NULL) {
+        int held = is_held(f, callable);
+        if (held < 0) {
+            return NULL;
+        }
+        if (!held) {
+            callable = NULL;
+        }
+    }
     if (inner != NULL) {
         /* What is called without a call in the source. */
         PyObject *name = iframe_code(inner)->co_name;
