@@ -21,6 +21,10 @@ from programs import begin
 import pickletask
 from pickletask import channel, schedule_remove, tasklet
 
+# A copy that is dropped is killed; a generator of it that suspends in `finally` then, while it is
+# being finalised, has nobody to raise TaskletExit to.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 TASKS = programs.parameters("tasks")
 ALL = programs.parameters("tasks", gaps=False)
 BOUNDARIES = programs.cases("boundaries")

@@ -19,6 +19,9 @@
 #define INTERP_GENERATOR_HAS_CODE 0
 #define INTERP_FUNCTION_TYPE_PARAMS 1
 
+/* Does a function's frame keep the dict that locals() has made? */
+#define INTERP_KEEPS_LOCALS 0
+
 /* Does a LOAD_ATTR push a method and its self? */
 #define INTERP_LOADS_METHOD(oparg) ((oparg) & 1)
 

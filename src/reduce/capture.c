@@ -245,6 +245,44 @@ capture_nulls(PyObject *const *slots, int count)
     return bytes;
 }
 
+/* A list with what is to be pickled for each item. New reference, or NULL with
+ * an exception. */
+static PyObject *
+capture_list(PyObject *list)
+{
+    PyObject *result = PyList_New(0);
+    for (Py_ssize_t i = 0; result != NULL && i < PyList_GET_SIZE(list); i++) {
+        PyObject *item = substitute_for(PyList_GET_ITEM(list, i));
+        if (item == NULL || PyList_Append(result, item) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(item);
+    }
+    return result;
+}
+
+/* What is to be pickled for the value of a slot. New reference, or NULL with
+ * an exception. */
+static PyObject *
+capture_value(iframe *f, int pc, int slot)
+{
+    PyObject *value = f->localsplus[slot];
+
+    if (slot >= iframe_code(f)->co_nlocalsplus && PyList_CheckExact(value)) {
+        /* except* keeps a list that no program sees, of exceptions whose
+         * relations count. */
+        const analysis *a = analysis_get(iframe_code(f));
+        const analysis_kinds *kinds = a == NULL ? NULL : analysis_slots(a, pc);
+        if (a == NULL) {
+            return NULL;
+        }
+        if (kinds != NULL && kinds[slot] & KIND_EXCEPTIONS) {
+            return capture_list(value);
+        }
+    }
+    return substitute_for(value);
+}
+
 /* A frame's state behind `before` items of the caller's. `head` and `extra`
  * are stolen, and may be NULL with an exception. New reference, or NULL with
  * an exception. */
@@ -277,7 +315,7 @@ capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
     int at = before + FRAME_VALUES;
     for (int i = 0; i < slots; i++) {
         if (f->localsplus[i] != NULL) {
-            PyObject *value = substitute_for(f->localsplus[i]);
+            PyObject *value = capture_value(f, pc, i);
             if (value == NULL) {
                 Py_CLEAR(state);
                 goto error;
@@ -298,7 +336,8 @@ error:
 static PyObject *
 capture_exception(const _PyErr_StackItem *item)
 {
-    return Py_NewRef(item->exc_value == NULL ? Py_None : item->exc_value);
+    return substitute_for(item->exc_value == NULL ? Py_None
+                                                  : item->exc_value);
 }
 
 static PyObject *

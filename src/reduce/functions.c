@@ -212,21 +212,19 @@ PyObject *
 functions_copy(PyObject *function, PyObject *memo)
 {
     PyFunctionObject *f = (PyFunctionObject *)function;
-    PyObject *state = NULL, *closure = NULL, *done = NULL, *result;
+    PyObject *state = NULL, *copied = NULL, *done = NULL, *result;
 
     result = PyFunction_NewWithQualName(f->func_code, f->func_globals,
                                         f->func_qualname);
     if (result == NULL || substitute_enter_copy(memo, function, result) < 0) {
         goto error;
     }
-    closure = substitute_deepcopy(f->func_closure, memo);
     state = function_state(f);
-    if (closure == NULL || state == NULL
-        || PyDict_SetItemString(state, "__closure__", closure) < 0)
-    {
-        goto error;
+    copied = state == NULL ? NULL : substitute_deepcopy(state, memo);
+    if (copied != NULL) {
+        done = PyObject_CallFunctionObjArgs(set_function, result, copied,
+                                            NULL);
     }
-    done = PyObject_CallFunctionObjArgs(set_function, result, state, NULL);
 
 error:
     if (done == NULL) {
@@ -234,7 +232,7 @@ error:
     }
     Py_XDECREF(done);
     Py_XDECREF(state);
-    Py_XDECREF(closure);
+    Py_XDECREF(copied);
     return result;
 }
 

@@ -187,7 +187,10 @@ plan_namespace(frame_plan *plan, PyObject *extra)
     int wants = !(plan->code->co_flags & CO_OPTIMIZED);
 
     plan->extra = extra == Py_None ? NULL : extra;
-    if (wants != (plan->extra != NULL) || (wants && !PyDict_Check(extra))) {
+    if (plan->extra == NULL
+            ? wants
+            : !PyDict_CheckExact(extra) || (!wants && !INTERP_KEEPS_LOCALS))
+    {
         return corrupt(plan, "has no proper namespace");
     }
     return 0;

@@ -64,8 +64,10 @@ core_reduce_frame(PyObject *module, PyObject *object)
     PyObject *state = capture_locals(f);
     PyObject *head = substitute_head((PyObject *)iframe_code(f),
                                      f->f_globals);
-    names = f->f_locals == NULL ? Py_NewRef(Py_None)
-                                : substitute_for(f->f_locals);
+    /* That of a function is made anew when it is asked for. */
+    names = f->f_locals == NULL || iframe_code(f)->co_flags & CO_OPTIMIZED
+                ? Py_NewRef(Py_None)
+                : substitute_for(f->f_locals);
     if (state != NULL && head != NULL && names != NULL) {
         result = Py_BuildValue("O(OO)OOOO", new_frame, head, names, state,
                                Py_None, Py_None, set_frame);

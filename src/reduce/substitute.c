@@ -5,7 +5,9 @@
 #include "errors.h"
 #include "functions.h"
 
-typedef enum { FUNCTION, METHOD, CELL, CODE, NAMESPACE, HEAD } substitute_kind;
+typedef enum {
+    FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, HEAD
+} substitute_kind;
 
 typedef struct {
     PyObject_HEAD
@@ -22,7 +24,7 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
-static PyObject *new_method;
+static PyObject *new_method, *set_exception;
 
 /* ---- identity --------------------------------------------------------- */
 
@@ -162,6 +164,29 @@ method_is_found(PyObject *method)
                   == function;
 }
 
+/* Has the exception a cause or context, which pickle forgets?  A chain that
+ * comes back to where it began can't be saved, and counts as none. */
+static int
+exception_is_chained(PyObject *value)
+{
+    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
+
+    if (e->cause == NULL && e->context == NULL) {
+        return 0;
+    }
+    for (int i = 0; i < 100; i++) {
+        PyObject *next = e->context != NULL ? e->context : e->cause;
+        if (next == NULL) {
+            return 1;
+        }
+        if (next == value || !PyExceptionInstance_Check(next)) {
+            return 0;
+        }
+        e = (PyBaseExceptionObject *)next;
+    }
+    return 0;
+}
+
 PyObject *
 substitute_for(PyObject *value)
 {
@@ -177,6 +202,11 @@ substitute_for(PyObject *value)
     if (type == &PyMethod_Type) {
         return method_is_found(value) ? Py_NewRef(value)
                                       : substitute_new(METHOD, value, NULL);
+    }
+    if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)
+        && exception_is_chained(value))
+    {
+        return substitute_new(EXCEPTION, value, NULL);
     }
     if (type == &PyCell_Type) {
         return substitute_new(CELL, value, NULL);
@@ -246,6 +276,25 @@ reduce_method(PyObject *method)
                          PyMethod_GET_SELF(method));
 }
 
+/* The exception, pickled by itself, and what pickle forgets of it. */
+static PyObject *
+reduce_exception(PyObject *value)
+{
+    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
+    PyObject *cause = substitute_for(e->cause == NULL ? Py_None : e->cause);
+    PyObject *context = substitute_for(e->context == NULL ? Py_None
+                                                          : e->context);
+    PyObject *result = NULL;
+
+    if (cause != NULL && context != NULL) {
+        result = Py_BuildValue("O(OOOi)", set_exception, value, cause,
+                               context, (int)e->suppress_context);
+    }
+    Py_XDECREF(cause);
+    Py_XDECREF(context);
+    return result;
+}
+
 /* All names but the builtins, which are added again on loading. */
 static PyObject *
 reduce_namespace(PyObject *dict)
@@ -293,6 +342,8 @@ substitute_reduce(PyObject *object, PyObject *protocol)
         return functions_reduce(self->object);
     case METHOD:
         return reduce_method(self->object);
+    case EXCEPTION:
+        return reduce_exception(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:
@@ -377,6 +428,23 @@ error:
     return NULL;
 }
 
+/* A copy of an exception that has the same relations. */
+static PyObject *
+copy_exception(PyObject *value, PyObject *memo)
+{
+    PyObject *result = NULL, *parts = reduce_exception(value);
+
+    if (parts != NULL) {
+        PyObject *copies = deepcopy(PyTuple_GET_ITEM(parts, 1), memo);
+        if (copies != NULL) {
+            result = PyObject_CallObject(set_exception, copies);
+            Py_DECREF(copies);
+        }
+        Py_DECREF(parts);
+    }
+    return result;
+}
+
 /* As copy.deepcopy() does, all is shared but cells, and functions that use
  * cells: a copied task has variables of its own. */
 static PyObject *
@@ -400,6 +468,9 @@ copy_original(PyObject *object, PyObject *memo)
     }
     if (self->kind == METHOD) {
         return deepcopy(self->object, memo);
+    }
+    if (self->kind == EXCEPTION) {
+        return copy_exception(self->object, memo);
     }
     if (self->kind == FUNCTION
         && PyFunction_GET_CLOSURE(self->object) != NULL)
@@ -439,7 +510,7 @@ substitute_object(PyObject *object, void *closure)
 {
     substitute *self = (substitute *)object;
     if (self->kind == HEAD || self->kind == NAMESPACE
-        || self->kind == METHOD)
+        || self->kind == METHOD || self->kind == EXCEPTION)
     {
         return Py_NewRef(Py_NotImplemented);
     }
@@ -541,6 +612,32 @@ core_new_method(PyObject *module, PyObject *args)
 }
 
 static PyObject *
+core_set_exception(PyObject *module, PyObject *args)
+{
+    PyObject *value, *cause, *context;
+    int suppress;
+
+    if (!PyArg_ParseTuple(args, "OOOi", &value, &cause, &context, &suppress)) {
+        return NULL;
+    }
+    if (!PyExceptionInstance_Check(value)
+        || (cause != Py_None && !PyExceptionInstance_Check(cause))
+        || (context != Py_None && !PyExceptionInstance_Check(context))
+        || cause == value || context == value)
+    {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore an exception: its cause or context is "
+                        "none");
+        return NULL;
+    }
+    PyException_SetCause(value, cause == Py_None ? NULL : Py_NewRef(cause));
+    PyException_SetContext(value,
+                           context == Py_None ? NULL : Py_NewRef(context));
+    ((PyBaseExceptionObject *)value)->suppress_context = suppress != 0;
+    return Py_NewRef(value);
+}
+
+static PyObject *
 core_new_namespace(PyObject *module, PyObject *noargs)
 {
     PyObject *dict = PyDict_New();
@@ -592,6 +689,8 @@ static PyMethodDef functions[] = {
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
     {"_new_method", core_new_method, METH_VARARGS,
      PyDoc_STR("Bound method of a function and an object.")},
+    {"_set_exception", core_set_exception, METH_VARARGS,
+     PyDoc_STR("The exception, with its cause and context.")},
     {"_new_namespace", core_new_namespace, METH_NOARGS,
      PyDoc_STR("Empty namespace with builtins.")},
     {"_reduce_cell", core_reduce_cell, METH_O,
@@ -626,6 +725,7 @@ substitute_setup(PyObject *module)
         || take(module, &load_module_dict, "_load_module_dict") < 0
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_method, "_new_method") < 0
+        || take(module, &set_exception, "_set_exception") < 0
         || take(module, &new_namespace, "_new_namespace") < 0)
     {
         return -1;

@@ -347,5 +347,4 @@ def stop_iteration_in_a_generator():
 
 
 _LOST = "exceptions are pickled as pickle does it, without what they came from"
-keep_cause_and_context_of_what_is_handled.known_gap = _LOST
 keep_the_traceback_of_what_is_handled.known_gap = _LOST

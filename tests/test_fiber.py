@@ -1,0 +1,25 @@
+"""Fibers under stress: each scene in a process of its own, with stacks kept, soft, and loaded."""
+
+from pathlib import Path
+
+import pytest
+from conftest import run_isolated
+
+SCRIPT = Path("isolated/fiber_stress.py")
+SCENES = """
+    many many_below_c never_ending finalisers collector weak_references dropped_callable signals
+    collected_when_landed
+""".split()
+
+
+@pytest.mark.parametrize("how", ["kept", "soft"])
+@pytest.mark.parametrize("scene", SCENES)
+def test_process_survives(scene, how):
+    result = run_isolated(SCRIPT, scene, how, env={"PYTHONMALLOC": "debug"})
+    assert result.stdout == "OK\n"
+
+
+@pytest.mark.parametrize("how", ["kept", "soft", "loaded"])
+@pytest.mark.parametrize("scene", ["recursion", "lowered_limit"])
+def test_deep_recursion_raises(scene, how):
+    assert run_isolated(SCRIPT, scene, how).stdout == "OK\n"
