@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("mode")
 @pytest.fixture(autouse=True)
 def clean_queue():
     """Each test finds, and has to leave, nothing but the main tasklet in the run queue."""
+    # What another thread collects is ended here, that is, put into this run queue.
+    gc.collect()
     assert getruncount() == 1
     yield
     left = []
