@@ -35,7 +35,8 @@ def pytest_collection_modifyitems(config, items):
         names = set(getattr(getattr(function, "__code__", None), "co_names", ()))
         if ELSEWHERE & (names | set(getattr(item, "fixturenames", ()))):
             continue
-        if item.name.partition("[")[0] in KEEP or item.get_closest_marker("slow") or hasattr(function, "hypothesis"):
+        kept_by_itself = item.name.partition("[")[0] in KEEP or hasattr(function, "hypothesis")
+        if kept_by_itself or item.get_closest_marker("slow"):
             continue
         kept.append(item)
     items[:] = kept
