@@ -7,8 +7,8 @@ from conftest import run_isolated
 
 SCRIPT = Path("isolated/fiber_stress.py")
 SCENES = """
-    many many_below_c never_ending finalisers collector weak_references dropped_callable signals
-    collected_when_landed
+    many many_below_c never_ending finalisers collector collector_interferes weak_references
+    dropped_callable signals collected_when_landed
 """.split()
 
 

@@ -481,11 +481,16 @@ fiber_frame(fiber *f)
     if (top == NULL) {
         return NULL;
     }
-    /* CPython makes frame objects for the running frame only. */
+    /* CPython makes frame objects for the running frame only. Nothing may run
+     * meanwhile, no finaliser either. */
+    int collects = PyGC_Disable();
     iframe *running = interp_current(t->tstate);
     interp_set_current(t->tstate, top);
     PyObject *frame = (PyObject *)PyThreadState_GetFrame(t->tstate);
     interp_set_current(t->tstate, running);
+    if (collects) {
+        PyGC_Enable();
+    }
     return frame;
 }
 

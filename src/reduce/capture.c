@@ -390,8 +390,8 @@ capture_link(const chain_link *link)
     return capture_frame(f, link->pc, link->kept, capture_head(f), extra, 0);
 }
 
-PyObject *
-capture_fiber(fiber *f)
+static PyObject *
+write_fiber(fiber *f)
 {
     PyObject *state = NULL, *format = NULL;
     chain c;
@@ -431,6 +431,18 @@ capture_fiber(fiber *f)
 error:
     Py_XDECREF(format);
     chain_clear(&c);
+    return state;
+}
+
+PyObject *
+capture_fiber(fiber *f)
+{
+    /* The frames are read in place: no finaliser may resume the fiber. */
+    int collects = PyGC_Disable();
+    PyObject *state = write_fiber(f);
+    if (collects) {
+        PyGC_Enable();
+    }
     return state;
 }
 
@@ -551,8 +563,8 @@ capture_suspended(PyGenObject *gen)
     return result;
 }
 
-PyObject *
-capture_generator(PyObject *object)
+static PyObject *
+write_generator(PyObject *object)
 {
     PyGenObject *gen = (PyGenObject *)object;
     PyObject *head;
@@ -578,6 +590,18 @@ capture_generator(PyObject *object)
         return NULL;
     }
     return Py_BuildValue("ON", new_generator, arguments);
+}
+
+PyObject *
+capture_generator(PyObject *object)
+{
+    /* As in capture_fiber(). */
+    int collects = PyGC_Disable();
+    PyObject *result = write_generator(object);
+    if (collects) {
+        PyGC_Enable();
+    }
+    return result;
 }
 
 /* ---- functions of the module ------------------------------------------- */

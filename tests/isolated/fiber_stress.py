@@ -243,7 +243,7 @@ def finalisers(how):
             if task.alive:
                 task.kill()
     run()
-    assert Switching.count == 30 * 8
+    assert Switching.count == 30 * 10
 
 
 def churn(n):
@@ -267,6 +267,45 @@ def collector(how):
         task = started(wait)
         pickle.loads(pickle.dumps(task)).run()
         task.run()
+
+
+def collector_interferes(how):
+    """A finaliser resumes, ends or softens the very task that is being pickled."""
+    current = None
+    turn = 0
+
+    def interfere(phase, info):
+        nonlocal current, turn
+        task, current = current, None
+        if phase != "stop" or task is None:
+            return
+        turn += 1
+        if turn % 3 == 0:
+            task.run()
+        elif turn % 3 == 1:
+            task.kill()
+        else:
+            old = pickletask.set_parked_limit(0)
+            started(wait)
+            pickletask.set_parked_limit(old)
+
+    def nest(n, *values):
+        items, names = [n], {n: n}
+        if n:
+            return nest(n - 1, items, names)
+        return schedule_remove()
+
+    gc.callbacks.append(interfere)
+    for n in range(60):
+        task = current = None
+        task = started(nest, 30)
+        gc.set_threshold(n % 17 + 1)
+        current = task
+        try:
+            pickle.dumps(task)
+        except (TypeError, ValueError, RuntimeError):
+            pass
+        gc.set_threshold(0)
 
 
 class Referent:
@@ -357,6 +396,7 @@ SCENES = {
         never_ending,
         finalisers,
         collector,
+        collector_interferes,
         weak_references,
         dropped_callable,
         signals,
