@@ -428,9 +428,8 @@ error:
 fiber_thread *
 fiber_thread_get(void)
 {
-    PyThreadState *ts = PyThreadState_Get();
     fiber_thread *t = this_thread;
-    if (t != NULL && t->tstate == ts) {
+    if (t != NULL && interp_is_active(t->tstate)) {
         return t;
     }
     PyObject *dict = PyThreadState_GetDict();
@@ -442,7 +441,7 @@ fiber_thread_get(void)
         t = PyCapsule_GetPointer(capsule, capsule_name);
     }
     else {
-        t = thread_new(ts);
+        t = thread_new(PyThreadState_Get());
     }
     this_thread = t;
     return t;

@@ -3,6 +3,7 @@
 #define PICKLETASK_INTERP_311_H
 
 #include "opcode.h"
+#include "internal/pycore_pystate.h"
 
 #define INTERP_MINOR 11
 /* Every generator runs in an interpreter loop of its own. */
@@ -122,6 +123,13 @@ typedef struct {
 
 /* What an interpreter loop finds below itself on a fresh C stack. */
 typedef _PyCFrame interp_base;
+
+/* Does the calling thread, which has used ts, use it now? */
+static inline int
+interp_is_active(PyThreadState *ts)
+{
+    return _PyRuntimeState_GetThreadState(&_PyRuntime) == ts;
+}
 
 static inline iframe *
 interp_current(PyThreadState *ts)

@@ -123,6 +123,13 @@ typedef struct {
 /* What an interpreter loop finds below itself on a fresh C stack. */
 typedef _PyCFrame interp_base;
 
+/* Does the calling thread, which has used ts, use it now? */
+static inline int
+interp_is_active(PyThreadState *ts)
+{
+    return ts->_status.active;
+}
+
 static inline iframe *
 interp_current(PyThreadState *ts)
 {

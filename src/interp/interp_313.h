@@ -128,6 +128,13 @@ typedef struct {
     char unused;
 } interp_base;
 
+/* Does the calling thread, which has used ts, use it now? */
+static inline int
+interp_is_active(PyThreadState *ts)
+{
+    return ts->_status.active;
+}
+
 static inline iframe *
 interp_current(PyThreadState *ts)
 {
