@@ -9,6 +9,7 @@ all the same; those inside the user's own containers need :func:`dumps`.
 
 import copy
 import copyreg
+import functools
 import io
 import pickle
 import types
@@ -70,7 +71,7 @@ def _rebuild(original, reduced, memo, convert):
 def _deepcopy(original, memo):
     """Copy a suspended generator, or a frame, with all that it holds."""
     reduced = _REDUCERS[type(original)](original)
-    return _rebuild(original, reduced, memo, lambda value: copy.deepcopy(value, memo))
+    return _rebuild(original, reduced, memo, functools.partial(copy.deepcopy, memo=memo))
 
 
 def _copy_generator(generator):

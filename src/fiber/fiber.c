@@ -371,6 +371,7 @@ fiber_traverse(fiber *f, visitproc visit, void *arg)
 /* ---- threads ---------------------------------------------------------- */
 
 static const char capsule_name[] = "pickletask._core.thread";
+static PyObject *capsule_key;       /* the same; owned */
 
 static void
 thread_free(PyObject *capsule)
@@ -413,7 +414,7 @@ thread_new(PyThreadState *ts)
     t->main.state = FIBER_RUNNING;
     t->main.thread = t;
     t->current = &t->main;
-    if (PyDict_SetItemString(dict, capsule_name, capsule) < 0) {
+    if (PyDict_SetItem(dict, capsule_key, capsule) < 0) {
         Py_DECREF(capsule);
         return NULL;
     }
@@ -435,7 +436,10 @@ fiber_thread_get(void)
     PyObject *dict = PyThreadState_GetDict();
     PyObject *capsule = NULL;
     if (dict != NULL) {
-        capsule = PyDict_GetItemString(dict, capsule_name);
+        capsule = PyDict_GetItemWithError(dict, capsule_key);
+        if (capsule == NULL && PyErr_Occurred()) {
+            return NULL;
+        }
     }
     if (capsule != NULL) {
         t = PyCapsule_GetPointer(capsule, capsule_name);
@@ -451,6 +455,10 @@ int
 fiber_setup(PyObject *module, const fiber_hooks *hooks)
 {
     the_hooks = hooks;
+    capsule_key = PyUnicode_InternFromString(capsule_name);
+    if (capsule_key == NULL) {
+        return -1;
+    }
     if (landing_setup(module) < 0 || distance_setup(module) < 0) {
         return -1;
     }
