@@ -310,10 +310,10 @@ def test_interrupt_ends_all_processes(text, to, moment):
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["group", "parent"])
 def test_interrupt_at_any_time_leaves_no_process(text, to):
-    path = text(20_000)
+    path = text(200_000)
     source = random.Random(5)
     for number in range(30):
-        process = start("demo", path, "--hops", 500, "--workers", 4)
+        process = start("demo", path, "--hops", 50_000, "--workers", 4)
         if number % 2:
             # The keeper has begun, its workers are about to.
             wait_for_line(process, " is process ")
