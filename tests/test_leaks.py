@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+# The tests of pickling and of memory count for themselves, for all of their cases at once.
 MODULES = (
     "test_tasklet.py",
     "test_channel.py",
     "test_scheduler.py",
     "test_fiber.py",
-    "test_pickling.py",
-    "test_copying.py",
     "test_tracing.py",
 )
 
