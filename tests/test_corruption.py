@@ -113,7 +113,9 @@ def test_mutant_that_crashes_is_told(tmp_path):
     )
     (tmp_path / "note").write_bytes(struct.pack("q", -1))
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script], env=child_environment(), capture_output=True
+        [sys.executable, "-P", "-W", "ignore", "-c", script],
+        env=child_environment(),
+        capture_output=True,
     )
     assert done.returncode < 0
     assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == 7

@@ -13,7 +13,6 @@ MODULES = (
     "test_tasklet.py",
     "test_channel.py",
     "test_scheduler.py",
-    "test_fiber.py",
     "test_tracing.py",
 )
 
