@@ -200,7 +200,7 @@ def test_analysis_agreesWithDis_forTheStandardLibrary():
                 if pc in analysis:
                     assert analysis[pc][:2] == (opcode, oparg), code
             seen += 1
-    assert seen > 2000
+    assert seen > 500  # Debian splits its library into many packages
 
 
 def check_starts(code):
