@@ -296,6 +296,47 @@ give_cells(PyObject *function)
     return status;
 }
 
+/* How CPython calls functions. */
+static vectorcallfunc call_function;
+
+/* Calls the function of a comprehension, which trusts its caller to bring an
+ * iterator: one that comes from a pickle can be called by anybody. */
+static PyObject *
+call_comprehension(PyObject *function, PyObject *const *args, size_t nargsf,
+                   PyObject *kwnames)
+{
+    if (PyVectorcall_NARGS(nargsf) > 0) {
+        PyAsyncMethods *async = Py_TYPE(args[0])->tp_as_async;
+        if (!PyIter_Check(args[0])
+            && (async == NULL || async->am_anext == NULL))
+        {
+            PyErr_Format(PyExc_TypeError, "a comprehension needs an iterator, "
+                         "not a %.200s", Py_TYPE(args[0])->tp_name);
+            return NULL;
+        }
+    }
+    return call_function(function, args, nargsf, kwnames);
+}
+
+/* Makes a function that is loaded safe to be called. */
+static void
+guard(PyObject *function)
+{
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    PyCodeObject *code = (PyCodeObject *)f->func_code;
+
+    if (code->co_argcount > 0
+        && PyUnicode_CompareWithASCIIString(
+               PyTuple_GET_ITEM(code->co_localsplusnames, 0), ".0") == 0
+        && f->vectorcall != call_comprehension)
+    {
+        call_function = f->vectorcall;
+        f->vectorcall = call_comprehension;
+        /* Specialised calls would pass the guard by. */
+        f->func_version = 0;
+    }
+}
+
 static PyObject *
 make_function(PyObject *args, int shared)
 {
@@ -311,6 +352,9 @@ make_function(PyObject *args, int shared)
     Py_DECREF(globals);
     if (function != NULL && give_cells(function) < 0) {
         Py_CLEAR(function);
+    }
+    if (function != NULL) {
+        guard(function);
     }
     return function;
 }
