@@ -320,7 +320,7 @@ def check(name, kind):
     counts = [measure(operation, function, repeat) for _ in range(ROUNDS)]
     # CPython's own caches, of strings above all, fill slowly: what leaks does so in each round.
     growth = min(after - before for before, after in zip(counts, counts[1:], strict=False))
-    if growth >= repeat * 3 // 4:
+    if growth >= repeat:
         return f"{name} {kind}: {growth / repeat:.2f} blocks each time"
     return None
 
