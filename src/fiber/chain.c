@@ -400,7 +400,7 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
     else {
         assert(f->state == FIBER_PARKED);
         iframe *top = interp_saved_frame(&f->saved->interp);
-        if (top == NULL) {
+        if (top == NULL || f->ended) {
             return refuse(c, NULL);
         }
         chain_result result = walk_innermost(c, top, f->saved);

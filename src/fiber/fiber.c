@@ -208,6 +208,7 @@ run(fiber_thread *t, fiber *f)
         result = the_hooks->run(f);
     }
     assert(t->current == f);
+    f->ended = 1;
     return result;
 }
 

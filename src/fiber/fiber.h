@@ -52,6 +52,7 @@ typedef struct {
 struct fiber {
     fiber_state state;
     unsigned char landed;   /* was soft: its first loop is landing.c's */
+    unsigned char ended;    /* its frames are left: what runs is its end */
     unsigned char stuck;    /* PARKED, can't become soft: not asked again */
     fiber_thread *thread;   /* where it runs or is parked; NULL: nowhere */
     stack *stack;           /* PARKED; NEW and SOFT once prepared */
