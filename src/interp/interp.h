@@ -98,6 +98,13 @@ generator_iframe(PyGenObject *gen)
     return (iframe *)gen->gi_iframe;
 }
 
+/* Words of a generator's frame behind the fixed part of its type. */
+static inline Py_ssize_t
+generator_frame_words(PyCodeObject *code)
+{
+    return code->co_nlocalsplus + code->co_stacksize;
+}
+
 /* How many code units of EXTENDED_ARG stand before an instruction. */
 static inline int
 interp_prefixes(int oparg)

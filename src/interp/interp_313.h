@@ -312,13 +312,6 @@ generator_set_code(PyGenObject *gen, PyCodeObject *code)
     iframe_set_executable((iframe *)gen->gi_iframe, code, NULL);
 }
 
-/* Words of a generator's frame behind the fixed part of its type. */
-static inline Py_ssize_t
-generator_frame_words(PyCodeObject *code)
-{
-    return code->co_nlocalsplus + code->co_stacksize;
-}
-
 /* Where a suspended generator's pending instruction begins: from the unit
  * that its instruction pointer gives. */
 static inline int

@@ -62,12 +62,6 @@ codes_head(PyCodeObject *code)
     return entry == NULL ? NULL : &entry->head;
 }
 
-PyObject *
-codes_tag(void)
-{
-    return the_tag;
-}
-
 /* ---- packing ---------------------------------------------------------- */
 
 /* Hash of the marshalled code. New reference, or NULL with an exception. */

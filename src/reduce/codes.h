@@ -27,9 +27,6 @@ PyCodeObject *codes_load(PyObject *tag, PyObject *digest, PyObject *data,
  * an exception. */
 PyObject *codes_function(PyCodeObject *code, PyObject *globals);
 
-/* The tag of this interpreter, such as "cpython-311". Borrowed. */
-PyObject *codes_tag(void);
-
 /* The place where capture keeps the substitute of a frame's function; the
  * pointer is borrowed by the code object. NULL with an exception if there's
  * no memory. */
