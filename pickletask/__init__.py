@@ -21,6 +21,10 @@ from pickletask import _supported
 
 _supported.check()
 
+from pickletask import _core  # noqa: E402
+
+_core._check_interpreter()
+
 from pickletask._core import (  # noqa: E402  (nothing else may come first)
     CodeChangedError,
     CorruptStateError,

@@ -3,7 +3,7 @@
 import sys
 import sysconfig
 
-MINORS = ((3, 11), (3, 12), (3, 13))
+MINORS = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
 
 
 def check():

@@ -7,6 +7,7 @@ never asks it about them.  Local functions that a task uses directly are saved
 all the same; those inside the user's own containers need :func:`dumps`.
 """
 
+import collections
 import copy
 import copyreg
 import functools
@@ -82,7 +83,10 @@ def _copy_generator(generator):
     )
 
 
-_COPIERS = dict.fromkeys(_GENERATORS, _copy_generator)
+# What copy.copy() looks into; copy.deepcopy() finds ours before that.
+_COPIERS = collections.ChainMap(
+    dict.fromkeys(_GENERATORS, _copy_generator), copyreg.dispatch_table
+)
 _DEEP_COPIERS = dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy)
 
 
@@ -93,7 +97,8 @@ def register():
     """
     for cls, reducer in _REDUCERS.items():
         copyreg.pickle(cls, reducer)
-    copy._copy_dispatch.update(_COPIERS)
+    if copy.dispatch_table is copyreg.dispatch_table:
+        copy.dispatch_table = _COPIERS
     copy._deepcopy_dispatch.update(_DEEP_COPIERS)
 
 
@@ -106,11 +111,11 @@ def unregister():
     for cls, reducer in _REDUCERS.items():
         if copyreg.dispatch_table.get(cls) is reducer:
             del copyreg.dispatch_table[cls]
-    dispatches = ((copy._copy_dispatch, _COPIERS), (copy._deepcopy_dispatch, _DEEP_COPIERS))
-    for dispatch, copiers in dispatches:
-        for cls, copier in copiers.items():
-            if dispatch.get(cls) is copier:
-                del dispatch[cls]
+    if copy.dispatch_table is _COPIERS:
+        copy.dispatch_table = copyreg.dispatch_table
+    for cls, copier in _DEEP_COPIERS.items():
+        if copy._deepcopy_dispatch.get(cls) is copier:
+            del copy._deepcopy_dispatch[cls]
 
 
 class Pickler(pickle.Pickler):

@@ -6,11 +6,24 @@
 #include "reduce/reduce.h"
 #include "tasks/tasks.h"
 
+static PyObject *
+core_check_interpreter(PyObject *module, PyObject *unused)
+{
+    return interp_is_main() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef functions[] = {
+    {"_check_interpreter", core_check_interpreter, METH_NOARGS,
+     PyDoc_STR("Raise ImportError in a subinterpreter.")},
+    {NULL},
+};
+
 static PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pickletask._core",
     .m_doc = PyDoc_STR("The C core of pickletask."),
     .m_size = -1,
+    .m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__core(void);

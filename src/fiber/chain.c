@@ -102,6 +102,20 @@ chain_locate(chain_link *link)
     return locate(link, &a);
 }
 
+/* Has the pending instruction of the frame used up its operands?  It has if
+ * the frame waits for a Python function, called in the same loop or before it
+ * became soft.  A frame that has called C code still has them. */
+static int
+is_waiting(iframe *f, const analysis *a, int pc)
+{
+#if INTERP_TAGS_SLOTS
+    int kept = analysis_kept(a, pc);
+    return iframe_depth(f) == kept && kept < analysis_depth(a, pc);
+#else
+    return iframe_depth(f) >= 0;
+#endif
+}
+
 int
 chain_is_next(iframe *outer, iframe *inner)
 {
@@ -134,10 +148,10 @@ is_called(PyObject *callable, const fiber_call *call)
  * (before the names of a CALL_KW); *first is set to its first argument,
  * which may be self. Borrowed; NULL if there is none. */
 static PyObject *
-call_operands(PyObject **end, int oparg, PyObject ***first)
+call_operands(islot *end, int oparg, islot **first)
 {
-    PyObject **args = end - oparg;
-    PyObject *below = args[-2], *above = args[-1];
+    islot *args = end - oparg;
+    PyObject *below = islot_object(args[-2]), *above = islot_object(args[-1]);
     *first = args;
 #if INTERP_CALLABLE_FIRST
     if (above != NULL) {
@@ -153,21 +167,29 @@ call_operands(PyObject **end, int oparg, PyObject ***first)
 #endif
 }
 
+/* The callable of a pending CALL_FUNCTION_EX whose operands end at `top`;
+ * *tuple is set to the arguments. Borrowed. */
+static PyObject *
+spread_operands(islot *top, int oparg, PyObject **tuple)
+{
+    top -= INTERP_SPREAD_KEYWORDS(oparg);
+    *tuple = islot_object(top[-1]);
+    return islot_object(INTERP_CALLABLE_FIRST ? top[-3] : top[-2]);
+}
+
 /* Was the call that suspends made by the pending instruction itself? */
 static int
-call_is_direct(const chain_link *link, const fiber_call *call,
-               PyObject **base)
+call_is_direct(const chain_link *link, const fiber_call *call, islot *base)
 {
-    PyObject **top = base + link->depth;
-    PyObject *const *end = call->args + call->nargs;
-    PyObject **first;
+    islot *first, *top = base + link->depth;
+    Py_ssize_t count = call->nargs;
 
     if (call->kwnames != NULL) {
-        end += PyTuple_GET_SIZE(call->kwnames);
+        count += PyTuple_GET_SIZE(call->kwnames);
     }
     if (link->opcode == FOR_ITER) {
         return call->args == NULL && call->function == NULL
-               && top[-1] == call->self;
+               && islot_object(top[-INTERP_ITERATOR_SLOTS]) == call->self;
     }
     if (call->args == NULL) {
         return 0;
@@ -176,25 +198,25 @@ call_is_direct(const chain_link *link, const fiber_call *call,
         top--;
     }
     else if (link->opcode == CALL_FUNCTION_EX) {
-        if (link->oparg & 1) {
-            top--;
-        }
-        PyObject *callable = INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+        PyObject *tuple;
+        PyObject *callable = spread_operands(top, link->oparg, &tuple);
         /* If its items were not passed, this is not the tuple, but what the
          * interpreter made a tuple of and dropped. */
-        PyObject **items = ((PyTupleObject *)top[-1])->ob_item;
+        PyObject **items = ((PyTupleObject *)tuple)->ob_item;
         if (call->args != items && call->args != items + 1) {
             return 0;
         }
-        return end == items + PyTuple_GET_SIZE(top[-1])
+        return call->args + count == items + PyTuple_GET_SIZE(tuple)
                && call->kwnames == NULL && is_called(callable, call);
     }
     else if (link->opcode != CALL) {
         return 0;
     }
     PyObject *callable = call_operands(top, link->oparg, &first);
-    return is_called(callable, call) && end == top
-           && (call->args == first || call->args == first + 1);
+    islot *passed = top - count;
+    return is_called(callable, call)
+           && (passed == first || passed == first + 1)
+           && islots_are_passed(passed, call->args, count);
 }
 
 /* The innermost frame of a parked fiber. */
@@ -203,7 +225,7 @@ walk_innermost(chain *c, iframe *f, const fiber_saved *saved)
 {
     chain_link *link = chain_append(c, f);
     const analysis *a;
-    PyObject **base = iframe_stackbase(f);
+    islot *base = iframe_stackbase(f);
 
     if (link == NULL || locate(link, &a) < 0) {
         return CHAIN_FAILED;
@@ -227,7 +249,7 @@ static chain_result
 walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
 {
     const analysis *a;
-    PyObject **base = iframe_stackbase(outer);
+    islot *base = iframe_stackbase(outer);
     PyObject *gen = (PyObject *)iframe_generator(inner);
     int way = 0;
 
@@ -235,7 +257,7 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     if (link == NULL || locate(link, &a) < 0) {
         return CHAIN_FAILED;
     }
-    link->waits = iframe_depth(outer) >= 0;
+    link->waits = is_waiting(outer, a, link->pc);
     link->depth = link->waits ? iframe_depth(outer)
                               : analysis_depth(a, link->pc);
     link->kept = analysis_kept(a, link->pc);
@@ -248,7 +270,7 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     if (link->opcode == CALL) {
         link->how = PENDING_NEXT;
         if (!link->waits) {
-            PyObject **first, **top = base + link->depth;
+            islot *first, *top = base + link->depth;
             PyObject *callable = call_operands(top, link->oparg, &first);
             /* Only a known distance says that the operands are still alive:
              * the generator may have been closed by the end of one. */
@@ -258,10 +280,12 @@ walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
                 c->dropping |= Py_REFCNT(gen) == 1;
                 return refuse(c, outer);
             }
-            way = distance_of_call(callable, first, (int)(top - first), gen);
+            way = distance_of_call(callable, islot_object(*first),
+                                   (int)(top - first), gen);
         }
     }
-    else if (link->kept > 0 && base[link->kept - 1] == gen
+    else if (link->kept >= INTERP_ITERATOR_SLOTS
+             && islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen
              && (link->opcode == FOR_ITER || link->opcode == SEND))
     {
         link->how = PENDING_GENERATOR;
@@ -290,7 +314,7 @@ walk_spread(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     link->depth = analysis_depth(a, link->pc);
     link->kept = analysis_kept(a, link->pc);
     link->how = PENDING_PUSH;
-    if (link->opcode != CALL_FUNCTION_EX || iframe_depth(outer) >= 0
+    if (link->opcode != CALL_FUNCTION_EX || is_waiting(outer, a, link->pc)
         || link->kept < 0 || link->depth < link->kept)
     {
         return refuse(c, outer);
@@ -301,9 +325,9 @@ walk_spread(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
     {
         return refuse(c, outer);
     }
-    PyObject **top = iframe_stackbase(outer) + link->depth;
-    top -= link->oparg & 1;
-    PyObject *function = INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+    PyObject *tuple;
+    PyObject *function = spread_operands(
+        iframe_stackbase(outer) + link->depth, link->oparg, &tuple);
     if (PyMethod_Check(function)) {
         function = PyMethod_GET_FUNCTION(function);
     }
@@ -339,6 +363,9 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
 
         if (entry && outer != NULL && iframe_is_marker(outer)) {
             outer = outer->previous;
+        }
+        if (outer != NULL && iframe_is_base(outer)) {
+            outer = NULL;
         }
         if (outer != NULL && iframe_is_marker(outer)) {
             /* A loop has left its outermost frame, and something that frame
@@ -444,7 +471,8 @@ chain_callable(iframe *f)
 {
     chain_link link = {.frame = f};
     const analysis *a;
-    PyObject **first, **top;
+    PyObject *tuple;
+    islot *first, *top;
 
     if (locate(&link, &a) < 0) {
         PyErr_Clear();
@@ -452,7 +480,7 @@ chain_callable(iframe *f)
     }
     int depth = analysis_depth(a, link.pc);
     top = iframe_stackbase(f) + depth;
-    if (depth < 0 || iframe_depth(f) >= 0) {
+    if (depth < 0 || is_waiting(f, a, link.pc)) {
         return NULL;
     }
     if (link.opcode == CALL) {
@@ -462,8 +490,7 @@ chain_callable(iframe *f)
         return call_operands(top - 1, link.oparg, &first);
     }
     if (link.opcode == CALL_FUNCTION_EX) {
-        top -= link.oparg & 1;
-        return INTERP_CALLABLE_FIRST ? top[-3] : top[-2];
+        return spread_operands(top, link.oparg, &tuple);
     }
     return NULL;
 }

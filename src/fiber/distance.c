@@ -51,7 +51,7 @@ distance_is_known(int way, Py_ssize_t distance)
 }
 
 int
-distance_of_call(PyObject *callable, PyObject *const *args, int count,
+distance_of_call(PyObject *callable, PyObject *first, int count,
                  PyObject *generator)
 {
     if (callable == NULL) {
@@ -60,7 +60,7 @@ distance_of_call(PyObject *callable, PyObject *const *args, int count,
     if (PyCFunction_Check(callable)) {
         PyCFunction function = PyCFunction_GET_FUNCTION(callable);
         if (function == next_function && count == 1) {
-            return args[0] == generator ? DISTANCE_NEXT : 0;
+            return first == generator ? DISTANCE_NEXT : 0;
         }
         return function == send_function && count == 1
                        && PyCFunction_GET_SELF(callable) == generator
@@ -70,7 +70,7 @@ distance_of_call(PyObject *callable, PyObject *const *args, int count,
     if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
         PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
         return method->ml_meth == send_function && count == 2
-                       && args[0] == generator
+                       && first == generator
                    ? DISTANCE_METHOD
                    : 0;
     }

@@ -32,7 +32,7 @@ int distance_is_known(int way, Py_ssize_t distance);
 
 /* Which of the calls resumes the generator: next(generator), or its method
  * send; 0 if neither. */
-int distance_of_call(PyObject *callable, PyObject *const *args, int count,
+int distance_of_call(PyObject *callable, PyObject *first, int count,
                      PyObject *generator);
 
 #endif

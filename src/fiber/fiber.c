@@ -199,7 +199,8 @@ run(fiber_thread *t, fiber *f)
     f->state = FIBER_RUNNING;
     f->context = NULL;
     interp_use_chunk(ts, stack_chunk(f->stack), CHUNK_SIZE);
-    interp_fresh(ts, &base, &f->exc, context);
+    interp_fresh(ts, &base, &f->exc, context, f->stack->low,
+                 stack_chunk(f->stack));
     if (soft) {
         result = landing(t, f, &base, the_hooks, settle);
     }

@@ -88,43 +88,51 @@ repeat_and_raise(const chain_link *link, PyObject *raiser)
     iframe *f = link->frame;
     int pc = link->pc - interp_prefixes(link->oparg);
     int depth = iframe_depth(f), args = link->oparg;
-    PyObject **top = iframe_stackbase(f) + depth;
-    PyObject *last = NULL, **start = top;
+    islot *top = iframe_stackbase(f) + depth, *start = top;
+    islot operand = islot_of(raiser);
+    PyObject *last = NULL;
 
-    if (link->opcode == FOR_ITER) {
-        Py_SETREF(top[-1], raiser);
-        last = *--top;
-    }
-    else if (link->opcode == SEND) {
-        Py_SETREF(top[-1], raiser);
+    if (link->opcode == FOR_ITER || link->opcode == SEND) {
+        islot *receiver = &top[-INTERP_ITERATOR_SLOTS], dropped = *receiver;
+        *receiver = operand;
+        islot_close(dropped);
         last = Py_NewRef(Py_None);
+        if (link->opcode == FOR_ITER) {
+            /* What is delivered takes the place of the topmost slot: that of
+             * the iterator, or one which FOR_ITER doesn't look at then. */
+            if (INTERP_ITERATOR_SLOTS == 1) {
+                Py_SETREF(last, raiser);
+            }
+            top--;
+        }
     }
     else if (link->opcode == CALL_FUNCTION_EX) {
-        *top++ = INTERP_CALLABLE_FIRST ? raiser : NULL;
-        *top++ = INTERP_CALLABLE_FIRST ? NULL : raiser;
+        *top++ = INTERP_CALLABLE_FIRST ? operand : ISLOT_NULL;
+        *top++ = INTERP_CALLABLE_FIRST ? ISLOT_NULL : operand;
         last = PyTuple_New(0);
-        if (link->oparg & 1) {
+        if (INTERP_SPREAD_KEYWORDS(link->oparg)) {
             /* An empty dict must come last, and its memory may be lacking:
              * then a tuple raises just as well, in place of the dict. */
-            *top++ = last;
+            *top++ = islot_of(last);
             last = PyDict_New();
             if (last == NULL) {
                 PyErr_Clear();
-                last = Py_NewRef(top[-1]);
+                last = Py_NewRef(islot_object(top[-1]));
             }
         }
     }
     else {
-        *top++ = INTERP_CALLABLE_FIRST ? raiser : NULL;
-        *top++ = INTERP_CALLABLE_FIRST ? Py_NewRef(Py_None) : raiser;
+        islot none = islot_of(Py_NewRef(Py_None));
+        *top++ = INTERP_CALLABLE_FIRST ? operand : ISLOT_NULL;
+        *top++ = INTERP_CALLABLE_FIRST ? none : operand;
         while (--args >= 0) {
-            *top++ = Py_NewRef(Py_None);
+            *top++ = islot_of(Py_NewRef(Py_None));
         }
         if (link->opcode == INTERP_OP_CALL_KW) {
             last = PyTuple_New(0);
         }
         else {
-            last = *--top;
+            last = islot_take(*--top);
         }
         if (INTERP_OP_PRECALL >= 0) {
             /* Its own prefixes and caches are as long as CALL's prefixes
@@ -204,13 +212,8 @@ push_frame(PyThreadState *ts, PyFunctionObject *function)
 
     ts->datastack_top += iframe_size(code);
     assert(ts->datastack_top <= ts->datastack_limit);
-    memset(f, 0, offsetof(iframe, localsplus));
-    iframe_set_executable(f, (PyCodeObject *)Py_NewRef(code),
-                          Py_NewRef(function));
-    f->f_globals = function->func_globals;
-    f->f_builtins = function->func_builtins;
-    f->owner = FRAME_OWNED_BY_THREAD;
-    iframe_set_depth(f, 0);
+    iframe_begin(f, (PyCodeObject *)Py_NewRef(code), Py_NewRef(function),
+                 FRAME_OWNED_BY_THREAD);
     iframe_go_to(f, 0);
     return f;
 }
@@ -223,7 +226,7 @@ evaluate(PyThreadState *ts, flight *l)
     iframe *t = push_frame(ts, landing_function);
     /* Deep frames must not keep T from being entered. */
     interp_set_depth(ts, 0);
-    t->localsplus[0] = Py_NewRef(the_landing);
+    t->localsplus[0] = islot_of(Py_NewRef(the_landing));
     iframe_set_depth(t, 1);
     in_flight = l;
     return _PyEval_EvalFrameDefault(ts, t, 0);
@@ -245,11 +248,8 @@ place(PyThreadState *ts, fiber_image *image)
         iframe *f = (iframe *)(image->data + at);
         iframe *copy = (iframe *)ts->datastack_top;
         ts->datastack_top += iframe_size(iframe_code(f));
-        memcpy(copy, f, (char *)&f->localsplus[f->stacktop] - (char *)f);
-        if (copy->frame_obj != NULL) {
-            copy->frame_obj->f_frame = copy;
-        }
-        at += (int)FRAME_SPECIALS_SIZE + f->stacktop;
+        iframe_move(copy, f);
+        at += (int)FRAME_SPECIALS_SIZE + iframe_used(f);
         f->previous = copy;
     }
     PyObject **end = image->data + image->words;
@@ -326,7 +326,7 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
     if (result == NULL) {
         return repeat_and_raise(&link, raiser_of_error());
     }
-    PyObject *operand = iframe_stackbase(outer)[depth - 1];
+    PyObject *operand = islot_object(iframe_stackbase(outer)[depth - 1]);
     iframe_set_depth(outer, depth - 1);
     if (link.opcode == SEND) {
         Py_DECREF(operand);

@@ -97,11 +97,8 @@ fill_image(fiber_image *image, const chain *c)
     for (int i = c->count - 1; i >= 0; i--) {
         iframe *f = c->links[i].frame;
         if (!iframe_is_generator(f)) {
-            iframe *copy = image_add(image, iframe_code(f), f->stacktop);
-            memcpy(copy, f, (char *)&f->localsplus[f->stacktop] - (char *)f);
-            if (f->frame_obj != NULL) {
-                f->frame_obj->f_frame = copy;
-            }
+            iframe *copy = image_add(image, iframe_code(f), iframe_used(f));
+            iframe_move(copy, f);
             iframe_set_entry(copy, 0);
             f = copy;
         }
@@ -124,11 +121,11 @@ count_used(const chain *c)
 }
 
 static void
-take_used(const chain *c, PyObject **used)
+take_used(const chain *c, islot *used)
 {
     for (int i = 0; i < c->count; i++) {
         const chain_link *link = &c->links[i];
-        PyObject **base = iframe_stackbase(link->frame);
+        islot *base = iframe_stackbase(link->frame);
         for (int k = link->kept; k < link->depth; k++) {
             *used++ = base[k];
         }
@@ -174,7 +171,7 @@ soften(fiber *f, const fiber_hooks *hooks)
 {
     soften_result result = SOFTEN_FAILED;
     fiber_image *image = NULL;
-    PyObject *few[16], **used = few;
+    islot few[16], *used = few;
     int count = 0;
     chain c;
 
@@ -189,7 +186,7 @@ soften(fiber *f, const fiber_hooks *hooks)
     }
     count = count_used(&c);
     if (count > (int)Py_ARRAY_LENGTH(few)) {
-        used = PyMem_Malloc(count * sizeof(PyObject *));
+        used = PyMem_Malloc(count * sizeof(islot));
         if (used == NULL) {
             PyErr_NoMemory();
             goto error;
@@ -214,7 +211,7 @@ soften(fiber *f, const fiber_hooks *hooks)
     result = SOFTEN_DONE;
     /* Python code may run from here on, and f may go away. */
     while (--count >= 0) {
-        Py_XDECREF(used[count]);
+        islot_close(used[count]);
     }
 
 error:
@@ -268,14 +265,18 @@ traverse_frame(iframe *frame, int depth, visitproc visit, void *arg)
     if (iframe_is_generator(frame)) {
         return 0;
     }
-    Py_VISIT(iframe_function(frame));
+    if (iframe_owns_function(frame)) {
+        Py_VISIT(iframe_function(frame));
+    }
     Py_VISIT(frame->f_locals);
     Py_VISIT(frame->frame_obj);
     if (depth > 0) {
         count += depth;
     }
     for (int i = 0; i < count; i++) {
-        Py_VISIT(frame->localsplus[i]);
+        if (islot_owns(frame->localsplus[i])) {
+            Py_VISIT(islot_object(frame->localsplus[i]));
+        }
     }
     return 0;
 }

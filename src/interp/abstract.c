@@ -1,6 +1,7 @@
 /* abstract: one instruction after the other, on kinds of values.  See
  * analysis.c for the method, abstract.h for the parts. */
 #include "interp/abstract.h"
+#include "interp/interp.h"
 
 #include <string.h>
 
@@ -107,6 +108,9 @@ enter_handler(work *w, int pc)
     analysis_kinds pushed[2] = {KIND_LASTI, KIND_EXCEPTION};
 
     if (h->depth > w->depth) {
+        if (opcodes_rules[opcode_at(w->result, pc)].flags & QUIET) {
+            return 0;
+        }
         return abstract_fail(w, pc, TOO_LOW);
     }
     if (h->depth + h->lasti + 1 > w->code->co_stacksize) {
@@ -216,6 +220,17 @@ set_free_variables(work *w, int pc, int oparg)
 }
 
 static int
+tuple_of_strings(PyObject *tuple)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(tuple, i))) {
+            return 0;
+        }
+    }
+    return PyTuple_GET_SIZE(tuple) > 0;
+}
+
+static int
 load_const(work *w, int pc, int oparg, analysis_kinds *result)
 {
     PyObject *constant;
@@ -228,7 +243,10 @@ load_const(work *w, int pc, int oparg, analysis_kinds *result)
         *result = KIND_NONE;
     }
     else if (constant != NULL && PyTuple_CheckExact(constant)) {
-        *result = KIND_TUPLE;
+        *result = tuple_of_strings(constant) ? KIND_STRINGS : KIND_TUPLE;
+    }
+    else if (constant != NULL && PyUnicode_CheckExact(constant)) {
+        *result = KIND_STRING;
     }
     else {
         *result = KIND_OBJECT;
@@ -301,12 +319,14 @@ put_into_list(work *w, int pc, int base, int oparg, analysis_kinds value)
 static analysis_kinds
 tuple_of(const analysis_kinds *items, int count)
 {
+    analysis_kinds all = 0;
+
     for (int i = 0; i < count; i++) {
-        if (items[i] != KIND_CELL) {
-            return KIND_TUPLE;
-        }
+        all |= items[i];
     }
-    return count > 0 ? KIND_CLOSURE : KIND_TUPLE;
+    return all == KIND_CELL     ? KIND_CLOSURE
+           : all == KIND_STRING ? KIND_STRINGS
+                                : KIND_TUPLE;
 }
 
 static int
@@ -392,6 +412,14 @@ do_special(work *w, int pc, const analysis_instruction *in, int base,
         return set_free_variables(w, pc, oparg);
     case LOADS_CONST:
         return load_const(w, pc, oparg, pushed);
+    case LOADS_COMMON:
+        pushed[0] = INTERP_IS_COMMON_NONE(oparg) ? KIND_NONE : KIND_OBJECT;
+        return 0;
+    case GETS_ITERATOR:
+        if (oparg != 0) { /* of what is delegated to: a coroutine, too */
+            pushed[0] = KIND_OBJECT;
+        }
+        return 0;
     case COPIES:
         return copy_slot(w, pc, oparg, pushed);
     case SWAPS:
@@ -409,6 +437,9 @@ do_special(work *w, int pc, const analysis_instruction *in, int base,
     case INTO_DICT:
         return container_at(w, pc, base, oparg, KIND_DICT) ? 0 : -1;
     case INTO_SET:
+        if (opcodes_marks_annotation(w->previous)) {
+            return 0;
+        }
         return container_at(w, pc, base, oparg, KIND_SET) ? 0 : -1;
     case RERAISES:
         return check_reraise(w, pc, base, oparg);
@@ -534,6 +565,17 @@ jump_after(work *w, int pc, const analysis_instruction *in)
     return 0;
 }
 
+/* Does a loop over what this CALL returns follow? */
+static int
+calls_for_loop(work *w, const analysis_instruction *in)
+{
+    const analysis *r = w->result;
+
+    return in->next + 1 < r->units
+           && opcodes_calls_for_loop(in->opcode, opcode_at(r, in->next),
+                                     opcode_at(r, in->next + 1));
+}
+
 /* Runs the instruction on the state.  0, or -1 with an exception. */
 static int
 execute(work *w, int pc, const analysis_instruction *in)
@@ -562,7 +604,9 @@ execute(work *w, int pc, const analysis_instruction *in)
                          w->now + w->result->locals + base) < 0) {
             return -1;
         }
-        if ((rule->flags & RUNS) && record_point(w, pc, kept) < 0) {
+        if ((rule->flags & RUNS) && !calls_for_loop(w, in)
+            && record_point(w, pc, kept) < 0)
+        {
             return -1;
         }
     }
@@ -579,12 +623,16 @@ execute(work *w, int pc, const analysis_instruction *in)
                    pushed) < 0) {
         return -1;
     }
+    if (calls_for_loop(w, in)) {
+        pushed[0] = KIND_ITERATOR;
+    }
     push_outputs(w, opcodes_outputs(effect), in->oparg, (int)base, pushed);
     if ((rule->flags & JUMPS) && rule->jump == NULL
         && jump_after(w, pc, in) < 0) {
         return -1;
     }
     w->copied = rule->special == COPIES && in->oparg == 1;
+    w->previous = in->opcode;
     return 0;
 }
 
@@ -597,6 +645,7 @@ abstract_run(work *w, int pc)
 
     w->depth = s->depth;
     w->copied = 0;
+    w->previous = -1;
     memcpy(w->now, s->slots,
            sizeof(*w->now) * ((size_t)r->locals + (size_t)s->depth));
     for (;;) {

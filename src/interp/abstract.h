@@ -61,6 +61,7 @@ typedef struct {
     analysis_kinds *now;   /* owned: the state; co_stacksize is its end */
     int depth;
     int copied; /* is the top a copy of what is below it? */
+    int previous; /* opcode of the instruction before this one, or -1 */
 
     size_t points_room;
     size_t kinds_room;

@@ -27,6 +27,7 @@
  * Every number that the code gives is checked before it is used.
  */
 #include "interp/abstract.h"
+#include "interp/interp.h"
 
 #include <string.h>
 
@@ -478,6 +479,51 @@ is_exceptions(PyObject *value)
     return 1;
 }
 
+static int
+is_index(PyObject *value)
+{
+    int overflow;
+
+    return PyLong_CheckExact(value)
+           && PyLong_AsLongAndOverflow(value, &overflow) >= 0 && overflow == 0
+           && PyLong_AsLong(value) <= PY_SSIZE_T_MAX / 4;
+}
+
+static int
+is_strings(PyObject *value)
+{
+    if (!PyTuple_CheckExact(value)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(value, i))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* The type is static, which no program can make. */
+static int
+is_interpolation(PyObject *value)
+{
+    PyTypeObject *type = Py_TYPE(value);
+
+    return !PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE)
+           && strcmp(type->tp_name, "string.templatelib.Interpolation") == 0;
+}
+
+int
+analysis_accepts_index(analysis_kinds kinds_below, PyObject *below,
+                       PyObject *index)
+{
+    if (index != NULL) {
+        return below != NULL && INTERP_IS_INDEXED(below);
+    }
+    return (kinds_below & KIND_OBJECT) || !(kinds_below & KIND_ITERATOR)
+           || (below != NULL && PyIter_Check(below));
+}
+
 int
 analysis_accepts(analysis_kinds kinds, PyObject *value, const analysis *self)
 {
@@ -494,7 +540,12 @@ analysis_accepts(analysis_kinds kinds, PyObject *value, const analysis *self)
            || ((kinds & KIND_EXCEPTION) && PyExceptionInstance_Check(value))
            || ((kinds & KIND_NONE) && value == Py_None)
            || ((kinds & KIND_LASTI) && is_unit(self, value))
-           || ((kinds & KIND_EXCEPTIONS) && is_exceptions(value));
+           || ((kinds & KIND_EXCEPTIONS) && is_exceptions(value))
+           || ((kinds & KIND_SEQUENCE) && INTERP_IS_INDEXED(value))
+           || ((kinds & KIND_INDEX) && is_index(value))
+           || ((kinds & KIND_STRING) && PyUnicode_CheckExact(value))
+           || ((kinds & KIND_STRINGS) && is_strings(value))
+           || ((kinds & KIND_INTERPOLATION) && is_interpolation(value));
 }
 
 /* ---- test hooks -------------------------------------------------------- */
@@ -513,7 +564,7 @@ kinds_tuple(const analysis *self, int pc)
     count = self->locals + analysis_kept(self, pc);
     tuple = PyTuple_New(count);
     for (Py_ssize_t i = 0; tuple != NULL && i < count; i++) {
-        PyObject *kinds = PyLong_FromLong(slots[i]);
+        PyObject *kinds = PyLong_FromUnsignedLong(slots[i]);
         if (kinds == NULL) {
             Py_CLEAR(tuple);
             break;
@@ -613,9 +664,9 @@ hook_accepts(PyObject *module, PyObject *args)
 {
     PyObject *code, *value = NULL;
     const analysis *self;
-    unsigned short kinds;
+    unsigned int kinds;
 
-    if (!PyArg_ParseTuple(args, "OH|O:_analysis_accepts", &code, &kinds,
+    if (!PyArg_ParseTuple(args, "OI|O:_analysis_accepts", &code, &kinds,
                           &value)) {
         return NULL;
     }

@@ -46,8 +46,13 @@ enum {
     KIND_CLOSURE = 4096,    /* a tuple of cells, for a function that is being
                                made: nothing is ever suspended there, so no
                                value is accepted */
+    KIND_SEQUENCE = 8192,   /* its type is iterated over by an index */
+    KIND_INDEX = 16384,     /* exactly an int: such an index */
+    KIND_STRING = 0x8000,   /* exactly a str */
+    KIND_STRINGS = 0x10000, /* exactly a tuple, of such */
+    KIND_INTERPOLATION = 0x20000, /* a part of a template string */
 };
-typedef uint16_t analysis_kinds;
+typedef uint32_t analysis_kinds;
 
 /* Belongs to the code object and lives as long as it does. */
 typedef struct analysis analysis;
@@ -93,9 +98,23 @@ int analysis_kept(const analysis *self, int pc);
  * slots, bottom first; NULL if no frame can be suspended there. */
 const analysis_kinds *analysis_slots(const analysis *self, int pc);
 
+/* Is a value of these kinds, if there is one, a number that the interpreter
+ * keeps for itself? */
+static inline int
+analysis_is_number(analysis_kinds kinds)
+{
+    return (kinds & (KIND_LASTI | KIND_INDEX)) && !(kinds & KIND_OBJECT);
+}
+
 /* Whether `value` (NULL for none; borrowed) is of one of the kinds: 1 or 0.
  * Runs no Python code. */
 int analysis_accepts(analysis_kinds kinds, PyObject *value,
                      const analysis *self);
+
+
+/* The same for a slot that may hold an index, and the slot below it, whose
+ * kinds and value were accepted: do the two values fit together? */
+int analysis_accepts_index(analysis_kinds kinds_below, PyObject *below,
+                           PyObject *index);
 
 #endif

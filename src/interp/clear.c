@@ -8,10 +8,10 @@ static void
 give_to_object(PyFrameObject *object, iframe *f)
 {
     iframe *copy = (iframe *)object->_f_frame_data;
-    size_t size = (char *)&f->localsplus[f->stacktop] - (char *)f;
 
     assert(f->owner != FRAME_OWNED_BY_FRAME_OBJECT);
-    memcpy(copy, f, size);
+    iframe_keep(f);
+    iframe_move(copy, f);
     copy->owner = FRAME_OWNED_BY_FRAME_OBJECT;
     copy->previous = NULL;
     object->f_frame = copy;
@@ -24,32 +24,29 @@ void
 iframe_clear(iframe *f, int keep_code)
 {
     PyFrameObject *object = f->frame_obj;
-    PyCodeObject *code = iframe_code(f);
 
-    assert(f->stacktop >= 0);
+    assert(iframe_used(f) >= 0);
     f->frame_obj = NULL;
     if (object != NULL && Py_REFCNT(object) > 1) {
         give_to_object(object, f);
         if (keep_code) {
-            Py_INCREF(code);
+            Py_INCREF(iframe_code(f));
         }
         Py_DECREF(object);
         return;
     }
-    PyObject *function = iframe_function(f);
     PyObject *locals = f->f_locals;
-    int count = f->stacktop;
+    int count = iframe_used(f);
     f->f_locals = NULL;
-    f->stacktop = 0;
+    iframe_set_used(f, 0);
     Py_XDECREF(object);
     while (--count >= 0) {
-        Py_CLEAR(f->localsplus[count]);
+        islot s = f->localsplus[count];
+        f->localsplus[count] = ISLOT_NULL;
+        islot_close(s);
     }
     Py_XDECREF(locals);
-    Py_XDECREF(function);
-    if (!keep_code) {
-        Py_DECREF(code);
-    }
+    iframe_drop_executable(f, keep_code);
 }
 
 void

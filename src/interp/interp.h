@@ -2,7 +2,7 @@
  *
  * A minor version of CPython is treated like an ABI: each interp_3xx.h holds
  * the same short accessors in the same order, and what is equal in every
- * version stands here, once.  `diff interp_312.h interp_313.h` is the porting
+ * version stands here, once.  `diff interp_313.h interp_314.h` is the porting
  * note.  A new minor is one new file.
  *
  * Words used everywhere:
@@ -10,7 +10,8 @@
  *   unit      index of a code unit (2 bytes) in the code object;
  *   pc        the unit of an instruction's opcode (not of its EXTENDED_ARG);
  *   pending   the instruction a frame stands in while its callee runs;
- *   depth     number of entries on a frame's value stack.
+ *   depth     number of entries on a frame's value stack;
+ *   slot      a local variable or an entry of the value stack (slot.h).
  *
  * An iframe that waits for a Python callee is "suspended": callee and
  * arguments are popped, the depth is stored, and the instruction pointer
@@ -51,31 +52,130 @@ typedef enum {
 #  include "interp_312.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #  include "interp_313.h"
+#elif PY_VERSION_HEX >= 0x030e0000 && PY_VERSION_HEX < 0x030f0000
+#  include "interp_314.h"
+#elif PY_VERSION_HEX >= 0x030f0000 && PY_VERSION_HEX < 0x03100000
+#  include "interp_315.h"
 #else
-#  error "pickletask supports CPython 3.11, 3.12 and 3.13"
+#  error "pickletask supports CPython 3.11 to 3.15"
 #endif
 
 /* ---- iframes ---------------------------------------------------------- */
 
 /* First entry of the frame's value stack. */
-static inline PyObject **
+static inline islot *
 iframe_stackbase(iframe *f)
 {
     return f->localsplus + iframe_code(f)->co_nlocalsplus;
 }
 
-/* The depth while the frame is suspended; -1 while it runs. */
+/* Slots that are in use: local variables and the value stack. Negative if
+ * the frame doesn't tell. */
+static inline int
+iframe_used(iframe *f)
+{
+#if INTERP_TAGS_SLOTS
+    return f->stackpointer == NULL ? -1
+                                   : (int)(f->stackpointer - f->localsplus);
+#else
+    return f->stacktop;
+#endif
+}
+
+static inline void
+iframe_set_used(iframe *f, int used)
+{
+#if INTERP_TAGS_SLOTS
+    f->stackpointer = f->localsplus + used;
+#else
+    f->stacktop = used;
+#endif
+}
+
+/* The depth, operands of a pending call of a C function included; -1 if the
+ * frame doesn't tell, as none does before 3.14 unless it is suspended. */
 static inline int
 iframe_depth(iframe *f)
 {
-    return f->stacktop < 0 ? -1
-                           : f->stacktop - iframe_code(f)->co_nlocalsplus;
+    int used = iframe_used(f);
+    return used < 0 ? -1 : used - iframe_code(f)->co_nlocalsplus;
 }
 
 static inline void
 iframe_set_depth(iframe *f, int depth)
 {
-    f->stacktop = iframe_code(f)->co_nlocalsplus + depth;
+    iframe_set_used(f, iframe_code(f)->co_nlocalsplus + depth);
+}
+
+/* Makes an empty frame of a function, with no slots in use. Steals the
+ * references to both. */
+static inline void
+iframe_begin(iframe *f, PyCodeObject *code, PyObject *function, char owner)
+{
+    memset(f, 0, offsetof(iframe, localsplus));
+    iframe_set_executable(f, code, function);
+    f->f_globals = PyFunction_GET_GLOBALS(function);
+    f->f_builtins = ((PyFunctionObject *)function)->func_builtins;
+    f->owner = owner;
+    iframe_set_used(f, 0);
+}
+
+/* Does the frame own its reference to the function? */
+static inline int
+iframe_owns_function(iframe *f)
+{
+#if INTERP_TAGS_SLOTS
+    return islot_owns(f->f_funcobj);
+#else
+    return iframe_function(f) != NULL;
+#endif
+}
+
+/* Makes the frame own what it has borrowed from its callers. */
+static inline void
+iframe_keep(iframe *f)
+{
+#if INTERP_TAGS_SLOTS
+    f->f_funcobj = islot_keep(f->f_funcobj);
+    f->f_executable = islot_keep(f->f_executable);
+    for (int i = iframe_used(f) - 1; i >= 0; i--) {
+        f->localsplus[i] = islot_keep(f->localsplus[i]);
+    }
+#endif
+}
+
+/* Drops the references to the function and, unless it is to be kept, to the
+ * code. May run Python code. */
+static inline void
+iframe_drop_executable(iframe *f, int keep_code)
+{
+#if INTERP_TAGS_SLOTS
+    islot function = f->f_funcobj, code = f->f_executable;
+    f->f_funcobj = ISLOT_NULL;
+    islot_close(function);
+    if (!keep_code) {
+        islot_close(code);
+    }
+#else
+    PyCodeObject *code = iframe_code(f);
+    Py_XDECREF(iframe_function(f));
+    if (!keep_code) {
+        Py_DECREF(code);
+    }
+#endif
+}
+
+/* Moves a suspended frame, with its references, to another place. */
+static inline void
+iframe_move(iframe *to, iframe *from)
+{
+    int used = iframe_used(from);
+
+    memcpy(to, from, (char *)&from->localsplus[used] - (char *)from);
+    iframe_set_used(to, used);
+    if (to->frame_obj != NULL) {
+        to->frame_obj->f_frame = to;
+    }
 }
 
 static inline int
@@ -95,7 +195,7 @@ iframe_generator(iframe *f)
 static inline iframe *
 generator_iframe(PyGenObject *gen)
 {
-    return (iframe *)gen->gi_iframe;
+    return (iframe *)((char *)gen + offsetof(PyGenObject, gi_iframe));
 }
 
 /* Words of a generator's frame behind the fixed part of its type. */

@@ -6,6 +6,10 @@
 #include "internal/pycore_pystate.h"
 
 #define INTERP_MINOR 11
+/* Slots are tagged words. */
+#define INTERP_TAGS_SLOTS 0
+/* C code may recurse between two addresses, not up to a number of calls. */
+#define INTERP_HAS_C_LIMITS 0
 /* Every generator runs in an interpreter loop of its own. */
 #define INTERP_INLINES_GENERATORS 0
 /* The caller of the loop, not the loop, clears the frame it entered with. */
@@ -15,6 +19,14 @@
 #define INTERP_CALLABLE_FIRST 0
 #define INTERP_OP_PRECALL PRECALL
 #define INTERP_OP_CALL_KW (-1)
+/* Operands of f(*args) above the tuple: the keywords, if there are any. */
+#define INTERP_SPREAD_KEYWORDS(oparg) ((oparg) & 1)
+/* What FOR_ITER and SEND keep on the stack. */
+#define INTERP_ITERATOR_SLOTS 1
+/* Is a loop over the object an index into it? */
+#define INTERP_IS_INDEXED(object) 0
+/* Is this the LOAD_COMMON_CONSTANT of None? */
+#define INTERP_IS_COMMON_NONE(oparg) 0
 /* A generator's code is its own, beside its frame's. */
 #define INTERP_GENERATOR_HAS_CODE 1
 #define INTERP_FUNCTION_TYPE_PARAMS 0
@@ -24,6 +36,13 @@
 
 /* Does a LOAD_ATTR push a method and its self? */
 #define INTERP_LOADS_METHOD(oparg) 0
+
+/* Instructions that came or went. */
+#define INTERP_IS_SUBSCRIPT(opcode, oparg) ((opcode) == BINARY_SUBSCR)
+#define INTERP_ENTERS_WITH(opcode) \
+    ((opcode) == BEFORE_WITH || (opcode) == BEFORE_ASYNC_WITH)
+
+#include "interp/slot.h"
 
 /* ---- iframes ---------------------------------------------------------- */
 
@@ -49,6 +68,13 @@ iframe_set_executable(iframe *f, PyCodeObject *code, PyObject *function)
 /* The frame that an interpreter loop keeps on the C stack. */
 static inline int
 iframe_is_marker(iframe *f)
+{
+    return 0;
+}
+
+/* The frame below all others of a thread, if there is one. */
+static inline int
+iframe_is_base(iframe *f)
 {
     return 0;
 }
@@ -194,7 +220,7 @@ interp_load(PyThreadState *ts, const interp_saved *s)
 
 static inline void
 interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
-             PyObject *context)
+             PyObject *context, char *low, char *top)
 {
     ts->tracing = 0;
     ts->tracing_what = 0;
@@ -271,6 +297,13 @@ static inline void
 interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 {
     base->current_frame = f;
+}
+
+/* How deep Python code may recurse. */
+static inline int
+interp_recursion_limit(PyThreadState *ts)
+{
+    return ts->recursion_limit;
 }
 
 /* Python-to-Python calls that the thread is deep in from now on. */

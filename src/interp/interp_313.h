@@ -6,6 +6,10 @@
 #include "internal/pycore_genobject.h"
 
 #define INTERP_MINOR 13
+/* Slots are tagged words. */
+#define INTERP_TAGS_SLOTS 0
+/* C code may recurse between two addresses, not up to a number of calls. */
+#define INTERP_HAS_C_LIMITS 0
 /* A generator runs in the interpreter loop of the frame that resumes it. */
 #define INTERP_INLINES_GENERATORS 1
 /* The loop clears every frame it leaves. */
@@ -15,6 +19,14 @@
 #define INTERP_CALLABLE_FIRST 1
 #define INTERP_OP_PRECALL (-1)
 #define INTERP_OP_CALL_KW CALL_KW
+/* Operands of f(*args) above the tuple: the keywords, if there are any. */
+#define INTERP_SPREAD_KEYWORDS(oparg) ((oparg) & 1)
+/* What FOR_ITER and SEND keep on the stack. */
+#define INTERP_ITERATOR_SLOTS 1
+/* Is a loop over the object an index into it? */
+#define INTERP_IS_INDEXED(object) 0
+/* Is this the LOAD_COMMON_CONSTANT of None? */
+#define INTERP_IS_COMMON_NONE(oparg) 0
 /* A generator's code is its frame's. */
 #define INTERP_GENERATOR_HAS_CODE 0
 #define INTERP_FUNCTION_TYPE_PARAMS 1
@@ -24,6 +36,13 @@
 
 /* Does a LOAD_ATTR push a method and its self? */
 #define INTERP_LOADS_METHOD(oparg) ((oparg) & 1)
+
+/* Instructions that came or went. */
+#define INTERP_IS_SUBSCRIPT(opcode, oparg) ((opcode) == BINARY_SUBSCR)
+#define INTERP_ENTERS_WITH(opcode) \
+    ((opcode) == BEFORE_WITH || (opcode) == BEFORE_ASYNC_WITH)
+
+#include "interp/slot.h"
 
 /* ---- iframes ---------------------------------------------------------- */
 
@@ -51,6 +70,13 @@ static inline int
 iframe_is_marker(iframe *f)
 {
     return f->owner == FRAME_OWNED_BY_CSTACK;
+}
+
+/* The frame below all others of a thread, if there is one. */
+static inline int
+iframe_is_base(iframe *f)
+{
+    return 0;
 }
 
 /* A frame without a function of its own between a class call and its
@@ -180,7 +206,7 @@ interp_load(PyThreadState *ts, const interp_saved *s)
 
 static inline void
 interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
-             PyObject *context)
+             PyObject *context, char *low, char *top)
 {
     ts->tracing = 0;
     ts->what_event = -1;
@@ -253,6 +279,13 @@ static inline void
 interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 {
     ts->current_frame = f;
+}
+
+/* How deep Python code may recurse. */
+static inline int
+interp_recursion_limit(PyThreadState *ts)
+{
+    return ts->py_recursion_limit;
 }
 
 /* Python-to-Python calls that the thread is deep in from now on. */

@@ -10,8 +10,12 @@
 #  include "interp/opcodes_312.h"
 #elif PY_VERSION_HEX >= 0x030d0000 && PY_VERSION_HEX < 0x030e0000
 #  include "interp/opcodes_313.h"
+#elif PY_VERSION_HEX >= 0x030e0000 && PY_VERSION_HEX < 0x030f0000
+#  include "interp/opcodes_314.h"
+#elif PY_VERSION_HEX >= 0x030f0000 && PY_VERSION_HEX < 0x03100000
+#  include "interp/opcodes_315.h"
 #else
-#  error "pickletask supports CPython 3.11, 3.12 and 3.13"
+#  error "pickletask supports CPython 3.11 to 3.15"
 #endif
 
 /* ---- effects ----------------------------------------------------------- */
@@ -31,9 +35,17 @@ opcodes_needed(char letter)
     case 's':
         return KIND_SET;
     case 't':
-        return KIND_TUPLE | KIND_CLOSURE;
+        return KIND_TUPLE | KIND_CLOSURE | KIND_STRINGS;
     case 'i':
         return KIND_ITERATOR | KIND_OUTERMOST;
+    case 'j':
+        return KIND_ITERATOR | KIND_OUTERMOST | KIND_SEQUENCE;
+    case 'J':
+        return KIND_INDEX | KIND_NULL;
+    case 'k':
+        return KIND_DICT | KIND_NULL;
+    case 'B':
+        return KIND_STRINGS;
     case 'e':
         return KIND_EXCEPTION;
     case 'x':
@@ -69,6 +81,12 @@ opcodes_pushed(char letter)
         return KIND_TUPLE | KIND_NONE;
     case 'i':
         return KIND_ITERATOR;
+    case 'j':
+        return KIND_ITERATOR | KIND_SEQUENCE;
+    case 'J':
+        return KIND_INDEX | KIND_NULL;
+    case 'I':
+        return KIND_INTERPOLATION;
     case 'e':
         return KIND_EXCEPTION;
     case 'x':
@@ -97,6 +115,9 @@ opcodes_letter(const char *effect, int oparg, char *letter, int *count)
     case '4':
     case '8':
         *count = (oparg & (*effect - '0')) != 0;
+        break;
+    case '6':
+        *count = (oparg & 16) != 0;
         break;
     default:
         *count = 1;
@@ -150,6 +171,20 @@ opcodes_effect(const analysis_instruction *in)
     }
 #endif
     return rule->effect;
+}
+
+int
+opcodes_calls_for_loop(int opcode, int next, int after_next)
+{
+    return OPCODES_LOOPS_OVER_CALLS && opcode == CALL
+           && (next == FOR_ITER
+               || (next == PUSH_NULL && after_next == FOR_ITER));
+}
+
+int
+opcodes_marks_annotation(int previous)
+{
+    return OPCODES_MARKS_ANNOTATION(previous);
 }
 
 /* ---- code objects ------------------------------------------------------ */

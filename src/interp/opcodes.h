@@ -6,7 +6,8 @@
  * are in opcodes_needed() and opcodes_pushed(); a count may follow each:
  *
  *      *  oparg        1 2 4 8  once if oparg has that bit, else not at all
- *      ^  oparg >> 8   _        oparg & 255
+ *      ^  oparg >> 8   6        the same for bit 16
+ *      _  oparg & 255
  *
  * "=" behind the > stands for an input that stays where it is.  Those that
  * don't stay have been popped while the instruction is pending.
@@ -37,6 +38,8 @@ enum {
     JUMPS = 2, /* can go to the next instruction + oparg */
     BACK = 4,  /* - oparg */
     ENDS = 8,  /* never goes on to the next instruction */
+    QUIET = 16, /* never raises, and may stand where the stack is lower than
+                 * its exception handler expects */
 };
 
 enum {
@@ -52,6 +55,8 @@ enum {
     USES_CELL,
     FREES, /* COPY_FREE_VARS */
     LOADS_CONST,
+    LOADS_COMMON,
+    GETS_ITERATOR,
     COPIES,
     SWAPS,
     BUILDS_TUPLE,
@@ -75,9 +80,9 @@ extern const uint8_t opcodes_caches[256];
 
 /* The first parameter of a comprehension is an iterator, or an asynchronous
  * one, which is any object: which of the two shows when it is used. */
-#define KIND_OUTERMOST 0x8000
+#define KIND_OUTERMOST 0x40000
 
-#define ANY 0xffff
+#define ANY 0x7ffff
 #define NON_NULL (ANY & ~KIND_NULL)
 
 /* The kinds that an input of that letter may be of. */
@@ -101,6 +106,13 @@ int opcodes_staying(const char *effect);
 
 /* The effect of an instruction; NULL if its oparg is impossible. */
 const char *opcodes_effect(const analysis_instruction *in);
+
+/* Is what a CALL returns the generator of a loop that follows?  Its value is
+ * not checked when it comes back. */
+int opcodes_calls_for_loop(int opcode, int next, int after_next);
+
+/* Does the code note here that it has come to an annotation? */
+int opcodes_marks_annotation(int previous);
 
 /* Can PyCode_GetCode read the code?  It trusts every opcode and the caches it
  * expects behind them, and overruns a code that was cut.  Code that is traced

@@ -17,6 +17,13 @@
 /* The opcodes from here on do. */
 #define OPCODES_INSTRUMENTED 256
 
+/* any(), all() and the like over a generator expression become loops over
+ * what a CALL returns. */
+#define OPCODES_LOOPS_OVER_CALLS 0
+/* The instruction before the SET_ADD that notes an annotation as executed, in
+ * a set that the namespace holds. */
+#define OPCODES_MARKS_ANNOTATION(opcode) 0
+
 const opcode_rule opcodes_rules[256] = {
     [ASYNC_GEN_WRAP] = {"o>o"},
     [BEFORE_ASYNC_WITH] = {"o>oo", RUNS},

@@ -84,7 +84,7 @@ is_held(iframe *f, PyObject *pointer)
     Py_ssize_t position = 0;
 
     for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
-        PyObject *value = f->localsplus[i];
+        PyObject *value = islot_object(f->localsplus[i]);
         if (value != NULL && PyCell_Check(value)) {
             value = PyCell_GET(value);
         }
@@ -155,6 +155,12 @@ describe(iframe *f, iframe *inner, int dropping)
     if (chain_locate(&link) < 0) {
         return NULL;
     }
+    if (INTERP_ENTERS_WITH(link.opcode)) {
+        return PyUnicode_FromString("entered a with statement");
+    }
+    if (INTERP_IS_SUBSCRIPT(link.opcode, link.oparg)) {
+        return PyUnicode_FromString("used a subscript");
+    }
     switch (link.opcode) {
     case CALL:
     case CALL_FUNCTION_EX:
@@ -163,15 +169,11 @@ describe(iframe *f, iframe *inner, int dropping)
         return PyUnicode_FromString("asked an iterator for its next item");
     case SEND:
         return PyUnicode_FromString("awaited or delegated to an iterator");
-    case BEFORE_WITH:
-    case BEFORE_ASYNC_WITH:
-        return PyUnicode_FromString("entered a with statement");
     case WITH_EXCEPT_START:
         return PyUnicode_FromString("left a with statement");
     case LOAD_ATTR:
     case STORE_ATTR:
         return PyUnicode_FromString("used an attribute");
-    case BINARY_SUBSCR:
     case STORE_SUBSCR:
         return PyUnicode_FromString("used a subscript");
     default:
@@ -223,12 +225,12 @@ refuse_chain(const chain *c)
 
 /* Which of the slots are empty. New reference, or NULL with an exception. */
 static PyObject *
-capture_nulls(PyObject *const *slots, int count)
+capture_nulls(const islot *slots, int count)
 {
     if (count <= STATE_SMALL) {
         unsigned long long bits = 0;
         for (int i = 0; i < count; i++) {
-            bits |= (unsigned long long)(slots[i] == NULL) << i;
+            bits |= (unsigned long long)islot_is_null(slots[i]) << i;
         }
         return PyLong_FromUnsignedLongLong(bits);
     }
@@ -237,7 +239,7 @@ capture_nulls(PyObject *const *slots, int count)
         char *map = PyBytes_AS_STRING(bytes);
         memset(map, 0, (count + 7) / 8);
         for (int i = 0; i < count; i++) {
-            if (slots[i] == NULL) {
+            if (islot_is_null(slots[i])) {
                 map[i / 8] |= 1 << i % 8;
             }
         }
@@ -266,8 +268,11 @@ capture_list(PyObject *list)
 static PyObject *
 capture_value(iframe *f, int pc, int slot)
 {
-    PyObject *value = f->localsplus[slot];
+    PyObject *value = islot_object(f->localsplus[slot]);
 
+    if (value == NULL) {
+        return islot_value(f->localsplus[slot]);
+    }
     if (slot >= iframe_code(f)->co_nlocalsplus && PyList_CheckExact(value)) {
         /* except* keeps a list that no program sees, of exceptions whose
          * relations count. */
@@ -297,7 +302,7 @@ capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
         goto error;
     }
     for (int i = 0; i < slots; i++) {
-        empty += f->localsplus[i] == NULL;
+        empty += islot_is_null(f->localsplus[i]);
     }
     nulls = capture_nulls(f->localsplus, slots);
     number = PyLong_FromLong(pc);
@@ -314,7 +319,7 @@ capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
     PyTuple_SET_ITEM(state, before + FRAME_EXTRA, Py_NewRef(extra));
     int at = before + FRAME_VALUES;
     for (int i = 0; i < slots; i++) {
-        if (f->localsplus[i] != NULL) {
+        if (!islot_is_null(f->localsplus[i])) {
             PyObject *value = capture_value(f, pc, i);
             if (value == NULL) {
                 Py_CLEAR(state);
@@ -361,12 +366,12 @@ is_writable(const chain_link *link, int innermost)
         return innermost || link->how == PENDING_GENERATOR;
     case SEND:
         return link->how == PENDING_GENERATOR;
-    case BINARY_SUBSCR:
-        return !innermost;
     case LOAD_ATTR:
         return !innermost && !INTERP_LOADS_METHOD(link->oparg);
     default:
-        return link->opcode == INTERP_OP_CALL_KW;
+        return link->opcode == INTERP_OP_CALL_KW
+               || (!innermost
+                   && INTERP_IS_SUBSCRIPT(link->opcode, link->oparg));
     }
 }
 
@@ -460,7 +465,11 @@ delegate_of(PyGenObject *gen)
         return NULL;
     }
     depth = iframe_depth(f);
-    PyObject *top = depth > 0 ? iframe_stackbase(f)[depth - 1] : NULL;
+    PyObject *top = NULL;
+    if (depth >= INTERP_ITERATOR_SLOTS) {
+        top = islot_object(
+            iframe_stackbase(f)[depth - INTERP_ITERATOR_SLOTS]);
+    }
     if (top == NULL || (!PyGen_CheckExact(top) && !PyCoro_CheckExact(top))
         || ((PyGenObject *)top)->gi_frame_state >= FRAME_EXECUTING)
     {

@@ -21,6 +21,7 @@ typedef struct {
     int kept;
     int count;              /* slots */
     PyObject **slots;       /* owned, as each reference in it */
+    const analysis_kinds *kinds;    /* of the slots; borrowed from the code */
 } frame_plan;
 
 /* ---- checking ---------------------------------------------------------- */
@@ -108,13 +109,19 @@ plan_slots(frame_plan *plan, PyObject *nulls, PyObject *state, int at)
 static int
 check_slots(frame_plan *plan, const analysis *a)
 {
-    const analysis_kinds *kinds = analysis_slots(a, plan->pc);
+    const analysis_kinds *kinds = plan->kinds = analysis_slots(a, plan->pc);
 
     for (int i = 0; i < plan->count; i++) {
         if (!analysis_accepts(kinds[i], plan->slots[i], a)) {
             return corrupt(plan, i < plan->code->co_nlocalsplus
                                      ? "has a local variable of a wrong kind"
                                      : "has a stack entry of a wrong kind");
+        }
+        if (kinds[i] & KIND_INDEX && i > 0
+            && !analysis_accepts_index(kinds[i - 1], plan->slots[i - 1],
+                                       plan->slots[i]))
+        {
+            return corrupt(plan, "has a place in a loop of a wrong kind");
         }
         if (kinds[i] & KIND_EXCEPTIONS && plan->slots[i] != NULL
             && PyList_CheckExact(plan->slots[i]))
@@ -233,6 +240,21 @@ is_generator_code(PyCodeObject *code)
 
 /* ---- a generator's parts ----------------------------------------------- */
 
+/* Moves the plan's references into the slots of a frame. */
+static void
+publish_slots(frame_plan *plan, iframe *f)
+{
+    for (int i = 0; i < plan->count; i++) {
+        PyObject *value = plan->slots[i];
+        f->localsplus[i] = value != NULL && analysis_is_number(plan->kinds[i])
+                               ? islot_of_number(value)
+                               : islot_of(value);
+    }
+    iframe_set_depth(f, plan->kept);
+    PyMem_Free(plan->slots);
+    plan->slots = NULL;
+}
+
 /* Puts the plan's contents into the frame of its generator, which then owns
  * them. Can't fail. */
 static void
@@ -241,19 +263,13 @@ publish_generator(frame_plan *plan)
     PyGenObject *gen = plan->gen;
     iframe *f = generator_iframe(gen);
 
-    memset(f, 0, offsetof(iframe, localsplus));
-    iframe_set_executable(f, plan->code, Py_NewRef(plan->function));
+    iframe_begin(f, plan->code, Py_NewRef(plan->function),
+                 FRAME_OWNED_BY_GENERATOR);
 #if INTERP_GENERATOR_HAS_CODE
     Py_INCREF(plan->code);
 #endif
-    f->f_globals = PyFunction_GET_GLOBALS(plan->function);
-    f->f_builtins = ((PyFunctionObject *)plan->function)->func_builtins;
-    f->owner = FRAME_OWNED_BY_GENERATOR;
-    memcpy(f->localsplus, plan->slots, plan->count * sizeof(PyObject *));
-    iframe_set_depth(f, plan->kept);
+    publish_slots(plan, f);
     iframe_set_entry(f, 1);
-    PyMem_Free(plan->slots);
-    plan->slots = NULL;
     gen->gi_exc_state.exc_value = Py_XNewRef(plan->extra);
     gen->gi_exc_state.previous_item = NULL;
 }
@@ -377,8 +393,10 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
     int ok = 0;
 
     if (inner != NULL && inner->gen != NULL) {
-        PyObject *operand = plan->kept == 0 ? NULL
-                                            : plan->slots[plan->count - 1];
+        PyObject *operand =
+            plan->kept < INTERP_ITERATOR_SLOTS
+                ? NULL
+                : plan->slots[plan->count - INTERP_ITERATOR_SLOTS];
         if (plan->opcode == CALL) {
             ok = !PyAsyncGen_CheckExact(inner->gen);
         }
@@ -398,14 +416,13 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
         case FOR_ITER:
             ok = inner == NULL;
             break;
-        case BINARY_SUBSCR:
-            ok = inner != NULL;
-            break;
         case LOAD_ATTR:
             ok = inner != NULL && !INTERP_LOADS_METHOD(plan->oparg);
             break;
         default:
-            ok = plan->opcode == INTERP_OP_CALL_KW;
+            ok = plan->opcode == INTERP_OP_CALL_KW
+                 || (inner != NULL
+                     && INTERP_IS_SUBSCRIPT(plan->opcode, plan->oparg));
         }
     }
     return ok ? 0 : corrupt(plan, "doesn't wait for what it called");
@@ -471,18 +488,11 @@ plan_link(frame_plan *plans, int i, PyObject *state)
 static void
 publish_frame(frame_plan *plan, iframe *f)
 {
-    memset(f, 0, offsetof(iframe, localsplus));
-    iframe_set_executable(f, (PyCodeObject *)Py_NewRef(plan->code),
-                          Py_NewRef(plan->function));
-    f->f_globals = PyFunction_GET_GLOBALS(plan->function);
-    f->f_builtins = ((PyFunctionObject *)plan->function)->func_builtins;
+    iframe_begin(f, (PyCodeObject *)Py_NewRef(plan->code),
+                 Py_NewRef(plan->function), FRAME_OWNED_BY_THREAD);
     f->f_locals = Py_XNewRef(plan->extra);
-    f->owner = FRAME_OWNED_BY_THREAD;
-    memcpy(f->localsplus, plan->slots, plan->count * sizeof(PyObject *));
-    iframe_set_depth(f, plan->kept);
+    publish_slots(plan, f);
     iframe_set_entry(f, 0);
-    PyMem_Free(plan->slots);
-    plan->slots = NULL;
 }
 
 /* Links the frames of the plans, outermost first. Can't fail. */

@@ -31,7 +31,8 @@ capture_locals(iframe *f)
     }
     PyTuple_SET_ITEM(state, 0, Py_NewRef(unit));
     for (int i = 0; i < count; i++) {
-        PyObject *item = Py_NewRef(Py_None), *value = f->localsplus[i];
+        PyObject *item = Py_NewRef(Py_None);
+        PyObject *value = islot_object(f->localsplus[i]);
         if (value != NULL) {
             value = substitute_for(value);
             Py_SETREF(item, value == NULL ? NULL : PyTuple_Pack(1, value));
@@ -158,7 +159,9 @@ core_set_frame(PyObject *module, PyObject *args)
     for (int i = 0; i < code->co_nlocalsplus; i++) {
         PyObject *item = PyTuple_GET_ITEM(state, 1 + i);
         PyObject *value = item == Py_None ? NULL : PyTuple_GET_ITEM(item, 0);
-        Py_XSETREF(f->localsplus[i], Py_XNewRef(value));
+        islot old = f->localsplus[i];
+        f->localsplus[i] = islot_of(Py_XNewRef(value));
+        islot_close(old);
     }
     Py_RETURN_NONE;
 }

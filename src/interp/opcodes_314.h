@@ -1,0 +1,178 @@
+/* The instructions of CPython 3.14.  opcodes.h explains the notation; the
+ * tables of all versions are in alphabetical order, so that a diff of two of
+ * them shows what a new minor version changed. */
+#ifndef PICKLETASK_INTERP_OPCODES_314_H
+#define PICKLETASK_INTERP_OPCODES_314_H
+
+#define Py_BUILD_CORE 1
+#define NEED_OPCODE_METADATA 1
+/* The header defines its tables; these names keep them ours. */
+#define _PyOpcode_num_popped opcodes_num_popped
+#define _PyOpcode_num_pushed opcodes_num_pushed
+#define _PyOpcode_opcode_metadata opcodes_metadata
+#define _PyOpcode_macro_expansion opcodes_macro_expansion
+#define _PyOpcode_OpName opcodes_names
+#define _PyOpcode_PseudoTargets opcodes_pseudo_targets
+#define _PyOpcode_Caches opcodes_caches
+#define _PyOpcode_Deopt opcodes_base
+#include "internal/pycore_opcode_metadata.h"
+
+/* Code objects carry data of tracing and monitoring tools, and compiled
+ * traces. */
+#define OPCODES_MONITORED(code) \
+    ((code)->_co_monitoring != NULL || (code)->co_executors != NULL)
+/* The opcodes from here on need them; so does ENTER_EXECUTOR. */
+#define OPCODES_INSTRUMENTED MIN_INSTRUMENTED_OPCODE
+
+/* any(), all() and the like over a generator expression become loops over
+ * what a CALL returns. */
+#define OPCODES_LOOPS_OVER_CALLS 1
+/* The instruction before the SET_ADD that notes an annotation as executed, in
+ * a set that the namespace holds. */
+#define OPCODES_MARKS_ANNOTATION(opcode) ((opcode) == LOAD_SMALL_INT)
+
+const opcode_rule opcodes_rules[256] = {
+    [BINARY_OP] = {"oo>o", RUNS},
+    [BINARY_SLICE] = {"ooo>o", RUNS},
+    [BUILD_INTERPOLATION] = {"ooo1>I"},
+    [BUILD_LIST] = {"o*>l", 0, BUILDS_LIST},
+    [BUILD_MAP] = {"o*o*>d", RUNS},
+    [BUILD_SET] = {"o*>s", RUNS},
+    [BUILD_SLICE] = {"ooo1>o"},
+    [BUILD_STRING] = {"o*>o"},
+    [BUILD_TEMPLATE] = {"Bt>o"},
+    [BUILD_TUPLE] = {"o*>t", 0, BUILDS_TUPLE},
+    [CALL] = {"ono*>o", RUNS},
+    [CALL_FUNCTION_EX] = {"oNok>o", RUNS},
+    [CALL_INTRINSIC_1] = {"o>o", RUNS, INTRINSIC_1},
+    [CALL_INTRINSIC_2] = {"oo>o", RUNS, INTRINSIC_2},
+    [CALL_KW] = {"ono*t>o", RUNS},
+    [CHECK_EG_MATCH] = {"xo>xx", RUNS},
+    [CHECK_EXC_MATCH] = {"eo>=o", RUNS},
+    [CLEANUP_THROW] = {"ooe>oo"},
+    [COMPARE_OP] = {"oo>o", RUNS},
+    [CONTAINS_OP] = {"oo>o", RUNS},
+    [CONVERT_VALUE] = {"o>o", RUNS},
+    [COPY] = {">o", 0, COPIES},
+    [COPY_FREE_VARS] = {">", 0, FREES},
+    [DELETE_ATTR] = {"o>", RUNS},
+    [DELETE_DEREF] = {">", 0, USES_CELL},
+    [DELETE_FAST] = {">", 0, UNBINDS},
+    [DELETE_GLOBAL] = {">", RUNS},
+    [DELETE_NAME] = {">", RUNS},
+    [DELETE_SUBSCR] = {"oo>", RUNS},
+    [DICT_MERGE] = {"o>", RUNS, INTO_DICT},
+    [DICT_UPDATE] = {"o>", RUNS, INTO_DICT},
+    [END_ASYNC_FOR] = {"oe>"},
+    [END_FOR] = {"o>"},
+    [END_SEND] = {"oo>o"},
+    [FORMAT_SIMPLE] = {"o>o", RUNS},
+    [FORMAT_WITH_SPEC] = {"oo>o", RUNS},
+    [FOR_ITER] = {"i>=o", RUNS | JUMPS},
+    [GET_AITER] = {"o>o", RUNS},
+    [GET_ANEXT] = {"o>=o", RUNS},
+    [GET_AWAITABLE] = {"o>o", RUNS},
+    [GET_ITER] = {"o>i", RUNS},
+    [GET_LEN] = {"o>=o", RUNS},
+    [GET_YIELD_FROM_ITER] = {"o>o", RUNS},
+    [IMPORT_FROM] = {"o>=o", RUNS},
+    [IMPORT_NAME] = {"oo>o", RUNS},
+    [IS_OP] = {"oo>o"},
+    [JUMP_BACKWARD] = {">", RUNS | JUMPS | BACK | ENDS},
+    [JUMP_BACKWARD_NO_INTERRUPT] = {">", RUNS | JUMPS | BACK | ENDS},
+    [JUMP_FORWARD] = {">", JUMPS | ENDS},
+    [LIST_APPEND] = {"o>", 0, APPENDS},
+    [LIST_EXTEND] = {"o>", RUNS, EXTENDS},
+    [LOAD_ATTR] = {"o>on1", RUNS},
+    [LOAD_BUILD_CLASS] = {">o", RUNS},
+    [LOAD_COMMON_CONSTANT] = {">o"},
+    [LOAD_CONST] = {">o", 0, LOADS_CONST},
+    [LOAD_DEREF] = {">o", 0, USES_CELL},
+    [LOAD_FAST] = {">o", 0, LOADS},
+    [LOAD_FAST_AND_CLEAR] = {">o", 0, TAKES},
+    [LOAD_FAST_BORROW] = {">o", 0, LOADS},
+    [LOAD_FAST_BORROW_LOAD_FAST_BORROW] = {">oo", 0, LOADS_TWO},
+    [LOAD_FAST_CHECK] = {">o", 0, LOADS_CHECKED},
+    [LOAD_FAST_LOAD_FAST] = {">oo", 0, LOADS_TWO},
+    [LOAD_FROM_DICT_OR_DEREF] = {"o>o", RUNS, USES_CELL},
+    [LOAD_FROM_DICT_OR_GLOBALS] = {"o>o", RUNS},
+    [LOAD_GLOBAL] = {">oN1", RUNS},
+    [LOAD_LOCALS] = {">o"},
+    [LOAD_NAME] = {">o", RUNS},
+    [LOAD_SMALL_INT] = {">o"},
+    [LOAD_SPECIAL] = {"o>on", RUNS},
+    [LOAD_SUPER_ATTR] = {"ooo>on1", RUNS},
+    [MAKE_CELL] = {">", 0, MAKES_CELL},
+    [MAKE_FUNCTION] = {"o>o"},
+    [MAP_ADD] = {"oo>", RUNS, INTO_DICT},
+    [MATCH_CLASS] = {"oot>m", RUNS},
+    [MATCH_KEYS] = {"ot>==m", RUNS},
+    [MATCH_MAPPING] = {"o>=o"},
+    [MATCH_SEQUENCE] = {"o>=o"},
+    [NOP] = {">"},
+    [NOT_TAKEN] = {">"},
+    [POP_EXCEPT] = {"x>"},
+    [POP_ITER] = {"o>"},
+    [POP_JUMP_IF_FALSE] = {"o>", RUNS | JUMPS},
+    [POP_JUMP_IF_NONE] = {"o>", JUMPS, IF_NONE},
+    [POP_JUMP_IF_NOT_NONE] = {"o>", JUMPS, UNLESS_NONE},
+    [POP_JUMP_IF_TRUE] = {"o>", RUNS | JUMPS},
+    [POP_TOP] = {"a>"},
+    [PUSH_EXC_INFO] = {"e>xe"},
+    [PUSH_NULL] = {">N"},
+    [RAISE_VARARGS] = {"o*>", RUNS | ENDS},
+    [RERAISE] = {"e>", ENDS, RERAISES},
+    [RESUME] = {">", RUNS},
+    [RETURN_GENERATOR] = {">o", RUNS},
+    [RETURN_VALUE] = {"o>", ENDS},
+    [SEND] = {"oo>=o", RUNS | JUMPS},
+    [SETUP_ANNOTATIONS] = {">", RUNS},
+    [SET_ADD] = {"o>", RUNS, INTO_SET},
+    [SET_FUNCTION_ATTRIBUTE] = {"t1d2t4C8o6o>o"},
+    [SET_UPDATE] = {"o>", RUNS, INTO_SET},
+    [STORE_ATTR] = {"oo>", RUNS},
+    [STORE_DEREF] = {"o>", 0, USES_CELL},
+    [STORE_FAST] = {"a>", 0, STORES},
+    [STORE_FAST_LOAD_FAST] = {"a>o", 0, STORES_LOADS},
+    [STORE_FAST_STORE_FAST] = {"aa>", 0, STORES_TWO},
+    [STORE_GLOBAL] = {"o>", RUNS},
+    [STORE_NAME] = {"o>", RUNS},
+    [STORE_SLICE] = {"oooo>", RUNS},
+    [STORE_SUBSCR] = {"ooo>", RUNS},
+    [SWAP] = {">", 0, SWAPS},
+    [TO_BOOL] = {"o>o", RUNS},
+    [UNARY_INVERT] = {"o>o", RUNS},
+    [UNARY_NEGATIVE] = {"o>o", RUNS},
+    [UNARY_NOT] = {"o>o", RUNS},
+    [UNPACK_EX] = {"o>o_oo^", RUNS},
+    [UNPACK_SEQUENCE] = {"o>o*", RUNS},
+    [WITH_EXCEPT_START] = {"onLxe>=====o", RUNS},
+    [YIELD_VALUE] = {"o>o", RUNS},
+};
+
+#define OPCODES_CALL_INTRINSIC 1
+#include "internal/pycore_intrinsics.h"
+
+static const char *const opcodes_intrinsics_1[] = {
+    [INTRINSIC_PRINT] = "o>o",
+    [INTRINSIC_IMPORT_STAR] = "o>o",
+    [INTRINSIC_STOPITERATION_ERROR] = "e>e",
+    [INTRINSIC_ASYNC_GEN_WRAP] = "o>o",
+    [INTRINSIC_UNARY_POSITIVE] = "o>o",
+    [INTRINSIC_LIST_TO_TUPLE] = "l>t",
+    [INTRINSIC_TYPEVAR] = "o>o",
+    [INTRINSIC_PARAMSPEC] = "o>o",
+    [INTRINSIC_TYPEVARTUPLE] = "o>o",
+    [INTRINSIC_SUBSCRIPT_GENERIC] = "o>o",
+    [INTRINSIC_TYPEALIAS] = "t>o",
+};
+
+static const char *const opcodes_intrinsics_2[] = {
+    [INTRINSIC_PREP_RERAISE_STAR] = "ep>x",
+    [INTRINSIC_TYPEVAR_WITH_BOUND] = "oo>o",
+    [INTRINSIC_TYPEVAR_WITH_CONSTRAINTS] = "oo>o",
+    [INTRINSIC_SET_FUNCTION_TYPE_PARAMS] = "ot>o",
+    [INTRINSIC_SET_TYPEPARAM_DEFAULT] = "oo>o",
+};
+
+#endif
