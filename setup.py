@@ -48,8 +48,21 @@ class BuildCore(build_ext):
         """Compile the core; raises SystemExit with one line where no compiler can."""
         check_python()
         self.check_tool_chain()
+        # Debian's debug builds link to the headers of the release build, all but one. gcc would
+        # follow the links, and find the wrong one beside where they lead.
+        flag = "-fno-canonical-system-headers"
+        for extension in self.extensions if self.knows(flag) else []:
+            extension.extra_compile_args.insert(0, flag)
         self.compiler.src_extensions = [*self.compiler.src_extensions, ".S"]
         super().build_extensions()
+
+    def knows(self, flag):
+        """Does the compiler know the flag?"""
+        command = [*self.compiler.compiler_so, flag, "-Werror", "-fsyntax-only", "-x", "c", "-"]
+        done = subprocess.run(
+            command, input=b"", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        return done.returncode == 0
 
     def check_tool_chain(self):
         """Raise SystemExit unless the compiler runs and finds Python's headers."""

@@ -141,6 +141,15 @@ function_state(PyFunctionObject *f)
             goto error;
         }
     }
+#if INTERP_FUNCTION_ANNOTATE
+    /* After the annotations: each of the two takes the other's place. */
+    if (f->func_annotate != NULL
+        && add_attribute(state, "__annotate__",
+                         substitute_for(f->func_annotate)) < 0)
+    {
+        goto error;
+    }
+#endif
     if (f->func_name != code->co_name
         && PyDict_SetItemString(state, "__name__", f->func_name) < 0)
     {
@@ -325,7 +334,7 @@ guard(PyObject *function)
     PyFunctionObject *f = (PyFunctionObject *)function;
     PyCodeObject *code = (PyCodeObject *)f->func_code;
 
-    if (code->co_argcount > 0
+    if (!INTERP_GENEXPR_ITERATES && code->co_argcount > 0
         && PyUnicode_CompareWithASCIIString(
                PyTuple_GET_ITEM(code->co_localsplusnames, 0), ".0") == 0
         && f->vectorcall != call_comprehension)
@@ -395,6 +404,24 @@ error:
     return -1;
 }
 
+/* 0, or -1 with an exception. */
+static int
+set_annotate(PyObject *function, PyObject *annotate)
+{
+#if INTERP_FUNCTION_ANNOTATE
+    if (PyCallable_Check(annotate)) {
+        /* The attribute's setter would drop the annotations. */
+        Py_XSETREF(((PyFunctionObject *)function)->func_annotate,
+                   Py_NewRef(annotate));
+        return 0;
+    }
+#endif
+    PyErr_Format(CorruptStateError,
+                 "can't restore function %U: its __annotate__ is no function",
+                 ((PyFunctionObject *)function)->func_qualname);
+    return -1;
+}
+
 static PyObject *
 core_set_function(PyObject *module, PyObject *args)
 {
@@ -418,6 +445,12 @@ core_set_function(PyObject *module, PyObject *args)
         }
         if (PyUnicode_CompareWithASCIIString(key, "__closure__") == 0) {
             if (set_closure(function, value) < 0) {
+                return NULL;
+            }
+            continue;
+        }
+        if (PyUnicode_CompareWithASCIIString(key, "__annotate__") == 0) {
+            if (set_annotate(function, value) < 0) {
                 return NULL;
             }
             continue;

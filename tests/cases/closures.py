@@ -154,6 +154,19 @@ def keep_attributes_of_a_local_function():
     )
 
 
+def ask_for_annotations_late():
+    marker = "late"
+
+    def function(a: marker, b: [marker]):
+        return a
+
+    suspend("made")
+    first = function.__annotations__["a"]
+    function.__annotations__["c"] = 1
+    suspend("asked")
+    return first, function.__annotations__
+
+
 def hold_one_function_twice():
     def function():
         return suspend("called")

@@ -35,6 +35,10 @@ def take_the_iterable_from_a_call():
     return [x for x in suspend([1, suspend(2)])]
 
 
+def take_the_iterable_of_a_generator_from_a_call():
+    return [x for x in (y * 2 for y in suspend([1, suspend(2)]))]
+
+
 def keep_the_outer_variable_of_the_same_name():
     x = "outer"
     inner = [suspend(x) for x in (1, 2)]
