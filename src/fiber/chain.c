@@ -364,9 +364,6 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         if (entry && outer != NULL && iframe_is_marker(outer)) {
             outer = outer->previous;
         }
-        if (outer != NULL && iframe_is_base(outer)) {
-            outer = NULL;
-        }
         if (outer != NULL && iframe_is_marker(outer)) {
             /* A loop has left its outermost frame, and something that frame
              * held runs code as it goes. */

@@ -76,13 +76,6 @@ iframe_is_marker(iframe *f)
     return 0;
 }
 
-/* The frame below all others of a thread, if there is one. */
-static inline int
-iframe_is_base(iframe *f)
-{
-    return 0;
-}
-
 /* A frame without a function of its own between a class call and its
  * __init__. */
 static inline int

@@ -79,13 +79,6 @@ iframe_is_marker(iframe *f)
     return f->owner == FRAME_OWNED_BY_INTERPRETER;
 }
 
-/* The frame below all others of a thread, if there is one. */
-static inline int
-iframe_is_base(iframe *f)
-{
-    return 0;
-}
-
 /* A frame without a function of its own between a class call and its
  * __init__. */
 static inline int

@@ -80,13 +80,6 @@ iframe_is_marker(iframe *f)
     return f->owner == FRAME_OWNED_BY_INTERPRETER;
 }
 
-/* The frame below all others of a thread, if there is one. */
-static inline int
-iframe_is_base(iframe *f)
-{
-    return f->previous == NULL && iframe_is_marker(f);
-}
-
 /* A frame without a function of its own between a class call and its
  * __init__. */
 static inline int
@@ -237,7 +230,8 @@ interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
 {
     ts->tracing = 0;
     ts->what_event = -1;
-    ts->current_frame = ts->base_frame;
+    /* Not ts->base_frame: it goes with the thread, and the fiber may stay. */
+    ts->current_frame = NULL;
     ts->exc_info = root;
     ts->context = context;
     ts->context_ver++;
@@ -310,7 +304,7 @@ interp_resume_tracing(PyThreadState *ts)
 static inline void
 interp_base_set_frame(PyThreadState *ts, interp_base *base, iframe *f)
 {
-    ts->current_frame = f == NULL ? ts->base_frame : f;
+    ts->current_frame = f;
 }
 
 /* How deep Python code may recurse. */

@@ -79,7 +79,8 @@ check_thread_state(PyThreadState *ts)
     PyCodeObject *code = PyFrame_GetCode(frame);
     Py_DECREF(code);
     if (f == NULL || f != frame->f_frame || iframe_code(f) != code
-        || iframe_unit(f) * (int)sizeof(_Py_CODEUNIT) != PyFrame_GetLasti(frame))
+        || iframe_unit(f) * (int)sizeof(_Py_CODEUNIT)
+               != PyFrame_GetLasti(frame))
     {
         return refuse_layout("a frame");
     }
