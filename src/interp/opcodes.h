@@ -57,6 +57,7 @@ enum {
     LOADS_CONST,
     LOADS_COMMON,
     GETS_ITERATOR,
+    MAKES_FUNCTION, /* of the code, or from the function, on top */
     COPIES,
     SWAPS,
     BUILDS_TUPLE,
