@@ -144,6 +144,8 @@ typedef struct {
     PyObject *context;  /* owned */
     int depth;
     int trash;
+    int headroom;       /* is a RecursionError being made? The collector
+                         * may run code, and switch, just then. */
     int tracing, event;
 } interp_saved;
 
@@ -197,6 +199,7 @@ interp_save(PyThreadState *ts, interp_saved *s)
     s->context = ts->context;
     s->depth = ts->recursion_limit - ts->recursion_remaining;
     s->trash = ts->trash_delete_nesting;
+    s->headroom = ts->recursion_headroom;
     s->tracing = ts->tracing;
     s->event = ts->tracing_what;
 }
@@ -213,6 +216,7 @@ interp_load(PyThreadState *ts, const interp_saved *s)
     ts->context_ver++;
     ts->recursion_remaining = interp_remaining(ts, s->depth);
     ts->trash_delete_nesting = s->trash;
+    ts->recursion_headroom = s->headroom;
     ts->tracing = s->tracing;
     ts->tracing_what = s->event;
     ts->cframe->use_tracing = interp_use_tracing(ts);
@@ -222,6 +226,7 @@ static inline void
 interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
              PyObject *context, char *low, char *top)
 {
+    ts->recursion_headroom = 0;
     ts->tracing = 0;
     ts->tracing_what = 0;
     base->current_frame = NULL;
