@@ -20,7 +20,8 @@ from pickletask import _core
 MINOR = sys.version_info[1]
 
 NULL, OBJECT, CELL, LIST, DICT, SET, TUPLE, ITERATOR = (1 << n for n in range(8))
-EXCEPTION, NONE, LASTI, EXCEPTIONS, CLOSURE, COMPREHENSION = (1 << n for n in range(8, 14))
+EXCEPTION, NONE, LASTI, EXCEPTIONS, CLOSURE = (1 << n for n in range(8, 13))
+COMPREHENSION = 1 << 18
 
 ENDS = {
     "JUMP_BACKWARD",

@@ -262,8 +262,14 @@ def test_binary_file_among_texts_is_named(text, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--hops", "-1"], ["--hops", "x"], ["--workers", "0"], ["--workers", "101"],
-     ["--kill", "0"], ["--what"]],  # fmt: skip
+    [
+        ["--hops", "-1"],
+        ["--hops", "x"],
+        ["--workers", "0"],
+        ["--workers", "101"],
+        ["--kill", "0"],
+        ["--what"],
+    ],  # fmt: skip
     ids=" ".join,
 )
 def test_wrong_option_is_explained(arguments):

@@ -319,7 +319,9 @@ traverse_parked(fiber *f, visitproc visit, void *arg)
         if (i < known && c.links[i].frame == frame) {
             const chain_link *link = &c.links[i++];
             int spread = i > 1 && link->held;
-            depth = spread ? link->kept : link->depth;
+            if (depth < 0) {
+                depth = spread ? link->kept : link->depth;
+            }
         }
         error = traverse_frame(frame, depth, visit, arg);
     }

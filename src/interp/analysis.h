@@ -51,9 +51,9 @@ enum {
     KIND_STRING = 0x8000,   /* exactly a str */
     KIND_STRINGS = 0x10000, /* exactly a tuple, of such */
     KIND_INTERPOLATION = 0x20000, /* a part of a template string */
-    KIND_COMPREHENSION = 0x40000, /* the function of a comprehension, which will
-                                  be called with an iterator: accepts any
-                                  object */
+    KIND_COMPREHENSION = 0x40000, /* the function of a comprehension, soon to
+                                     be called with an iterator: accepts any
+                                     object */
 };
 typedef uint32_t analysis_kinds;
 
