@@ -30,12 +30,16 @@ DOCUMENTS += ("turtledemo/*.txt", "site-packages/README*")
 # Where an installation has none: modules that are documentation for the most part.
 MODULES = ("pydoc_data/topics.py", "argparse.py", "optparse.py", "os.py", "site.py", "this.py")
 
+# More processes than this would only be a burden.
+WORKERS = 100
+
 
 def main(options):
     """Run the demonstration with the OPTIONS that argparse found; the status for the shell."""
     for stream in sys.stdout, sys.stderr:
         # Words and file names may be such that the terminal can't show them.
-        stream.reconfigure(errors="backslashreplace")
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")
     try:
         return demonstrate(options)
     except Failure as failure:
@@ -48,6 +52,10 @@ def main(options):
         return 130
     except BrokenPipeError:
         # Nobody reads any more. What is still buffered has to go somewhere when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"pickletask demo: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -80,6 +88,7 @@ def first_state(paths):
 
 def goals_of(words, hops):
     """The tally's words at the end of each turn, None for the last; no turn is without a word."""
+    hops = min(hops, words)
     goals = {hop * words // (hops + 1) for hop in range(1, hops + 1)}
     return [*sorted(goals - {0}), None]
 
@@ -134,8 +143,8 @@ def count_here(paths):
 # The command line
 
 
-def whole_number(least):
-    """A converter for argparse: an int that is at least LEAST."""
+def whole_number(least, most=sys.maxsize):
+    """A converter for argparse: an int from LEAST to MOST."""
 
     def convert(text):
         try:
@@ -144,6 +153,8 @@ def whole_number(least):
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if number < least:
             raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"{number} is more than {most}")
         return number
 
     return convert
@@ -163,7 +174,7 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--workers",
-        type=whole_number(1),
+        type=whole_number(1, WORKERS),
         default=3,
         metavar="N",
         help="how many processes share the task (default: %(default)s)",

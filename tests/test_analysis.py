@@ -21,6 +21,7 @@ MINOR = sys.version_info[1]
 
 NULL, OBJECT, CELL, LIST, DICT, SET, TUPLE, ITERATOR = (1 << n for n in range(8))
 EXCEPTION, NONE, LASTI, EXCEPTIONS, CLOSURE = (1 << n for n in range(8, 13))
+COMPREHENSION = 1 << 18
 
 ENDS = {
     "JUMP_BACKWARD",
@@ -507,6 +508,14 @@ def test_stack_holdsSavedVariable_ofComprehensions():
     assert sorted(stack) == sorted([iterator, NULL | OBJECT, container])
 
 
+@pytest.mark.parametrize("source", ["here()", "(here() if a else b)", "[here(c)]"])
+def test_stack_holdsFunctionOfAComprehension(source):
+    """While the outermost iterable is made, the function that gets its iterator waits below."""
+    stack = stack_at_call(f"def f(a, b, c): return (x + a for x in {source})")
+    assert stack[0] == COMPREHENSION and COMPREHENSION not in stack[1:]
+    assert COMPREHENSION not in stack_at_call("def f(a): return g(lambda x: x, here())")
+
+
 def test_outermostIterable_isIterator_unlessAsynchronous():
     """The parameter of a generator expression is what its outermost loop iterates over."""
     plain = code_of("def f(a): return (x for x in a)", "<genexpr>")
@@ -641,6 +650,7 @@ VALUES = {
         (LASTI, {"zero"}),
         (EXCEPTIONS, {"exceptions", "empty"}),
         (CLOSURE, set()),
+        (COMPREHENSION, set(VALUES)),
         (EXCEPTION | NONE, {"exception", "None"}),
     ],
 )

@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,13 +39,13 @@ def text(tmp_path):
     return write
 
 
-def start(*arguments, **options):
+def start(*arguments, stdout=subprocess.PIPE, **options):
     """A started demonstration: the leader of a session of its own."""
     command = [sys.executable, "-P", "-X", "faulthandler", "-m", "pickletask"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env=child_environment(),
@@ -261,7 +262,14 @@ def test_binary_file_among_texts_is_named(text, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--hops", "-1"], ["--hops", "x"], ["--workers", "0"], ["--kill", "0"], ["--what"]],
+    [
+        ["--hops", "-1"],
+        ["--hops", "x"],
+        ["--workers", "0"],
+        ["--workers", "101"],
+        ["--kill", "0"],
+        ["--what"],
+    ],  # fmt: skip
     ids=" ".join,
 )
 def test_wrong_option_is_explained(arguments):
@@ -273,6 +281,27 @@ def test_wrong_option_is_explained(arguments):
 def test_turn_to_kill_beyond_the_last_is_one_line(text):
     line = refuse(text(50), "--hops", 2, "--kill", 4)
     assert line == "pickletask demo: --kill 4: the last turn is number 3"
+
+
+def test_more_hops_than_any_text_has_words_are_no_burden(text):
+    lines = run(text(5), "--hops", 10**15)
+    assert "4 hops" in lines[-2]
+
+
+def test_full_disk_under_the_output_is_one_line(text):
+    with open("/dev/full", "w") as full:
+        process = start("demo", text(50), stdout=full)
+        err = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert err == "pickletask demo: No space left on device\n"
+
+
+def test_closed_output_does_no_harm(text):
+    demo = shlex.join([sys.executable, "-P", "-m", "pickletask", "demo", str(text(50))])
+    done = subprocess.run(
+        demo + " >&-", shell=True, env=child_environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["demo", "--help"]], ids=" ".join)

@@ -8,7 +8,7 @@ from conftest import run_isolated
 SCRIPT = Path("isolated/fiber_stress.py")
 SCENES = """
     many many_below_c never_ending finalisers collector collector_interferes weak_references
-    dropped_callable signals collected_when_landed
+    dropped_callable signals collected_when_landed collected_beyond_the_limit
 """.split()
 
 

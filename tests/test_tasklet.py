@@ -1,5 +1,6 @@
 """Tasklets: binding, starting, stopping, and what they show of themselves."""
 
+import collections
 import contextvars
 import functools
 import gc
@@ -1137,6 +1138,113 @@ def test_gc_of_a_cycle_runs_finally():
     assert log == [True]
     gc.collect()
     assert alive() is None
+
+
+def leaf():
+    pickletask.schedule_remove()
+
+
+def numbers(held=None):
+    task = getcurrent()  # noqa: F841
+    leaf()
+    yield 1
+
+
+def numbers_above():
+    pickletask.schedule_remove()
+    yield 1
+
+
+def in_generator():
+    for _ in numbers():
+        pass
+
+
+def in_innermost_generator():
+    for _ in numbers_above():
+        return [getcurrent(), *numbers_above()]
+
+
+def in_iterator():
+    for _ in iter([getcurrent()]):
+        del _
+        for _ in numbers_above():
+            pass
+
+
+def below_call():
+    return [getcurrent(), leaf()]
+
+
+def below_next():
+    return [getcurrent(), next(numbers_above())]
+
+
+def below_send():
+    return [getcurrent(), numbers(getcurrent()).send(None)]
+
+
+def below_spread():
+    return [getcurrent(), leaf(*())]
+
+
+def below_delegation():
+    def delegate():
+        yield [getcurrent(), (yield from numbers_above())]
+
+    return [getcurrent(), *map(len, delegate())]
+
+
+def below_coroutine():
+    async def wait():
+        return [getcurrent(), pickletask.schedule_remove()]
+
+    async def outer():
+        return [getcurrent(), await wait()]
+
+    return [getcurrent(), outer().send(None)]
+
+
+def below_an_error():
+    try:
+        return [getcurrent(), [].pop()]
+    except IndexError:
+        return [getcurrent(), leaf()]
+
+
+HOLDERS = [
+    in_generator, in_innermost_generator, in_iterator, below_call, below_next, below_send,
+    below_spread, below_delegation, below_coroutine, below_an_error,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_gc_finds_cycles_through_frames(holder):
+    task = tasklet(holder)()
+    task.run()
+    assert task.paused
+    task.tempval = None
+    alive = weakref.ref(task)
+    del task
+    gc.collect()
+    assert (alive() is None) == (holder is not below_delegation)
+    if alive() is not None:
+        # What map() called is not known to be all that is between its frame and the next.
+        alive().kill()
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_gc_visits_no_reference_twice(holder):
+    task = tasklet(holder)()
+    task.run()
+    seen = collections.Counter()
+    for thing in gc.get_objects():
+        seen.update(map(id, gc.get_referents(thing)))
+    thing = None
+    for thing in gc.get_referents(task):
+        if gc.is_tracked(thing):
+            assert seen[id(thing)] <= sys.getrefcount(thing), thing
+    task.kill()
 
 
 def test_gc_of_a_lost_channel_ends_those_who_wait():

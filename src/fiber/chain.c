@@ -437,28 +437,27 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
 }
 
 int
-chain_top_depth(fiber *f)
+chain_known(fiber *f, const fiber_hooks *hooks, chain *c)
 {
     iframe *top = interp_saved_frame(&f->saved->interp);
-    int depth = -1;
-    chain c;
 
-    if (top == NULL || f->saved->call == NULL || iframe_is_shim(top)) {
-        return -1;
+    if (top == NULL || iframe_is_shim(top)) {
+        chain_init(c);
+        return 0;
     }
-    chain_init(&c);
-    switch (walk_innermost(&c, top, f->saved)) {
+    switch (chain_walk(f, hooks, 0, c)) {
     case CHAIN_KNOWN:
-        depth = c.links[0].depth;
-        break;
+        return c->count;
     case CHAIN_FAILED:
         PyErr_Clear();
         break;
     case CHAIN_REFUSED:
+        if (c->count > 0 && c->links[c->count - 1].frame != c->where) {
+            return c->count;
+        }
         break;
     }
-    chain_clear(&c);
-    return depth;
+    return c->count > 0 ? c->count - 1 : 0;
 }
 
 /* ---- for messages ----------------------------------------------------- */

@@ -67,10 +67,12 @@ chain_result chain_walk(fiber *f, const fiber_hooks *hooks, int all,
                         chain *c);
 void chain_clear(chain *c);
 
-/* Entries on the value stack of the frame in which parked fiber f stands,
- * operands of the pending call included; -1 if they are not known for sure.
- * Runs no Python code and sets no exception. */
-int chain_top_depth(fiber *f);
+/* Walks parked fiber f as far as its frames' operands are known for sure: how
+ * many links have a depth that can be relied on, innermost first.  Of a held
+ * f(*args) below it, that is what is kept.  Runs no Python code, sets no
+ * exception, may be called by the collector.  chain_clear() is to be called
+ * afterwards. */
+int chain_known(fiber *f, const fiber_hooks *hooks, chain *c);
 
 /* Finds the pending instruction of a suspended frame. 0, or -1 with an
  * exception; can't fail for a frame whose code was analysed before. */

@@ -261,15 +261,18 @@ traverse_frame(iframe *frame, int depth, visitproc visit, void *arg)
 {
     int count = iframe_code(frame)->co_nlocalsplus;
 
-    /* The frames of generators are traversed by their generators. */
-    if (iframe_is_generator(frame)) {
+    if (!iframe_is_generator(frame)) {
+        if (iframe_owns_function(frame)) {
+            Py_VISIT(iframe_function(frame));
+        }
+        Py_VISIT(frame->f_locals);
+        Py_VISIT(frame->frame_obj);
+    }
+    else if (iframe_depth(frame) >= 0) {
+        /* Its generator traverses all of it; of one that runs, all but the
+         * variables and operands. */
         return 0;
     }
-    if (iframe_owns_function(frame)) {
-        Py_VISIT(iframe_function(frame));
-    }
-    Py_VISIT(frame->f_locals);
-    Py_VISIT(frame->frame_obj);
     if (depth > 0) {
         count += depth;
     }
@@ -281,31 +284,54 @@ traverse_frame(iframe *frame, int depth, visitproc visit, void *arg)
     return 0;
 }
 
-int
-soften_traverse(fiber *f, visitproc visit, void *arg)
+static int
+traverse_soft(fiber *f, visitproc visit, void *arg)
 {
-    iframe *frame = f->state == FIBER_SOFT
-                        ? f->image->top
-                        : interp_saved_frame(&f->saved->interp);
-    for (; frame != NULL; frame = frame->previous) {
-        if (iframe_is_marker(frame) || iframe_is_shim(frame)) {
-            continue;
-        }
-        if (f->state == FIBER_SOFT && frame->previous != NULL
-            && chain_is_next(frame->previous, frame))
-        {
+    for (iframe *frame = f->image->top; frame != NULL;
+         frame = frame->previous)
+    {
+        if (frame->previous != NULL && chain_is_next(frame->previous, frame)) {
             Py_VISIT(iframe_generator(frame));
         }
-        int depth = iframe_depth(frame);
-        if (depth < 0 && f->state == FIBER_PARKED
-            && frame == interp_saved_frame(&f->saved->interp))
-        {
-            depth = chain_top_depth(f);
-        }
-        int error = traverse_frame(frame, depth, visit, arg);
+        int error = traverse_frame(frame, iframe_depth(frame), visit, arg);
         if (error) {
             return error;
         }
     }
     return 0;
+}
+
+/* Operands in use are owned by the frame, too: those of a pending call until
+ * it returns. */
+static int
+traverse_parked(fiber *f, visitproc visit, void *arg)
+{
+    chain c;
+    int error = 0, i = 0;
+    int known = chain_known(f, fiber_get_hooks(), &c);
+    iframe *frame = interp_saved_frame(&f->saved->interp);
+
+    for (; error == 0 && frame != NULL; frame = frame->previous) {
+        if (iframe_is_marker(frame) || iframe_is_shim(frame)) {
+            continue;
+        }
+        int depth = iframe_depth(frame);
+        if (i < known && c.links[i].frame == frame) {
+            const chain_link *link = &c.links[i++];
+            int spread = i > 1 && link->held;
+            if (depth < 0) {
+                depth = spread ? link->kept : link->depth;
+            }
+        }
+        error = traverse_frame(frame, depth, visit, arg);
+    }
+    chain_clear(&c);
+    return error;
+}
+
+int
+soften_traverse(fiber *f, visitproc visit, void *arg)
+{
+    return f->state == FIBER_SOFT ? traverse_soft(f, visit, arg)
+                                  : traverse_parked(f, visit, arg);
 }

@@ -231,6 +231,14 @@ tuple_of_strings(PyObject *tuple)
 }
 
 static int
+is_comprehension(PyCodeObject *code)
+{
+    return code->co_argcount == 1
+           && PyUnicode_CompareWithASCIIString(
+                  PyTuple_GET_ITEM(code->co_localsplusnames, 0), ".0") == 0;
+}
+
+static int
 load_const(work *w, int pc, int oparg, analysis_kinds *result)
 {
     PyObject *constant;
@@ -247,6 +255,11 @@ load_const(work *w, int pc, int oparg, analysis_kinds *result)
     }
     else if (constant != NULL && PyUnicode_CheckExact(constant)) {
         *result = KIND_STRING;
+    }
+    else if (constant != NULL && PyCode_Check(constant)
+             && is_comprehension((PyCodeObject *)constant))
+    {
+        *result = KIND_COMPREHENSION;
     }
     else {
         *result = KIND_OBJECT;
@@ -424,6 +437,11 @@ do_special(work *w, int pc, const analysis_instruction *in, int base,
         return copy_slot(w, pc, oparg, pushed);
     case SWAPS:
         return swap_slots(w, pc, oparg);
+    case MAKES_FUNCTION:
+        if (w->now[w->result->locals + w->depth - 1] == KIND_COMPREHENSION) {
+            pushed[0] = KIND_COMPREHENSION;
+        }
+        return 0;
     case BUILDS_TUPLE:
         pushed[0] = tuple_of(inputs, oparg);
         return 0;

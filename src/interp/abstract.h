@@ -20,6 +20,7 @@ struct analysis {
     PyObject *bytes; /* owned: co_code */
     int units;       /* of the code */
     int locals;      /* co_nlocalsplus */
+    int trusting;    /* does it need parameters of a certain kind? */
     int32_t *places; /* owned, one a unit: >= 0 the depth before the
                         instruction that starts here, UNREACHED, or PART_OF
                         the instruction that has its opcode elsewhere */

@@ -203,6 +203,7 @@ begin(work *w)
                         ? parameter_kind(PyTuple_GET_ITEM(
                             code->co_localsplusnames, i))
                         : KIND_NULL;
+        w->result->trusting |= w->now[i] & (KIND_TUPLE | KIND_DICT);
     }
     return abstract_arrive(w, 0, start_of(w->result, 0), 0, NULL, 0);
 }
@@ -244,6 +245,7 @@ record_all(work *w)
             return -1;
         }
     }
+    r->trusting |= w->outermost_iterates;
     outermost = w->outermost_iterates ? KIND_ITERATOR : KIND_OBJECT;
     for (size_t i = 0; i < r->kind_count; i++) {
         if (r->kinds[i] & KIND_OUTERMOST) {
@@ -371,6 +373,28 @@ analysis_get(PyCodeObject *code)
         return NULL;
     }
     return made;
+}
+
+int
+analysis_trusts_caller(PyCodeObject *code)
+{
+    int parameters = code->co_argcount + code->co_kwonlyargcount;
+
+    for (int i = 0; i < parameters; i++) {
+        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+        if (parameter_kind(name) != KIND_OBJECT) {
+            const analysis *a = analysis_get(code);
+            if (a != NULL) {
+                return a->trusting != 0;
+            }
+            if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+                return -1;
+            }
+            PyErr_Clear();
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* ---- questions --------------------------------------------------------- */
@@ -530,7 +554,7 @@ analysis_accepts(analysis_kinds kinds, PyObject *value, const analysis *self)
     if (value == NULL) {
         return (kinds & KIND_NULL) != 0;
     }
-    return (kinds & KIND_OBJECT)
+    return (kinds & (KIND_OBJECT | KIND_COMPREHENSION))
            || ((kinds & KIND_CELL) && PyCell_Check(value))
            || ((kinds & KIND_LIST) && PyList_CheckExact(value))
            || ((kinds & KIND_DICT) && PyDict_CheckExact(value))

@@ -51,6 +51,9 @@ enum {
     KIND_STRING = 0x8000,   /* exactly a str */
     KIND_STRINGS = 0x10000, /* exactly a tuple, of such */
     KIND_INTERPOLATION = 0x20000, /* a part of a template string */
+    KIND_COMPREHENSION = 0x40000, /* the function of a comprehension, soon to
+                                     be called with an iterator: accepts any
+                                     object */
 };
 typedef uint32_t analysis_kinds;
 
@@ -73,6 +76,10 @@ int analysis_setup(PyObject *module);
  * NULL with MemoryError, or with ValueError for bytecode that no compiler
  * makes, whatever it is.  Nothing is kept of an analysis that failed. */
 const analysis *analysis_get(PyCodeObject *code);
+
+/* Whether the code crashes if its caller brings other arguments than those of
+ * the calls that compilers make of it: 1 or 0, or -1 with MemoryError. */
+int analysis_trusts_caller(PyCodeObject *code);
 
 /* None of these fails otherwise than stated, for any number. */
 

@@ -32,8 +32,6 @@
 #define INTERP_FUNCTION_TYPE_PARAMS 0
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 0
-/* The function of a generator expression asks for its iterator itself. */
-#define INTERP_GENEXPR_ITERATES 0
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 1
@@ -141,6 +139,8 @@ typedef struct {
     PyObject *context;  /* owned */
     int depth;
     int trash;
+    int headroom;       /* is a RecursionError being made? The collector
+                         * may run code, and switch, just then. */
     int tracing, event;
 } interp_saved;
 
@@ -194,6 +194,7 @@ interp_save(PyThreadState *ts, interp_saved *s)
     s->context = ts->context;
     s->depth = ts->recursion_limit - ts->recursion_remaining;
     s->trash = ts->trash_delete_nesting;
+    s->headroom = ts->recursion_headroom;
     s->tracing = ts->tracing;
     s->event = ts->tracing_what;
 }
@@ -210,6 +211,7 @@ interp_load(PyThreadState *ts, const interp_saved *s)
     ts->context_ver++;
     ts->recursion_remaining = interp_remaining(ts, s->depth);
     ts->trash_delete_nesting = s->trash;
+    ts->recursion_headroom = s->headroom;
     ts->tracing = s->tracing;
     ts->tracing_what = s->event;
     ts->cframe->use_tracing = interp_use_tracing(ts);
@@ -219,6 +221,7 @@ static inline void
 interp_fresh(PyThreadState *ts, interp_base *base, _PyErr_StackItem *root,
              PyObject *context, char *low, char *top)
 {
+    ts->recursion_headroom = 0;
     ts->tracing = 0;
     ts->tracing_what = 0;
     base->current_frame = NULL;

@@ -36,8 +36,6 @@
 #define INTERP_FUNCTION_TYPE_PARAMS 1
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 1
-/* The function of a generator expression asks for its iterator itself. */
-#define INTERP_GENEXPR_ITERATES 1
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 0

@@ -57,6 +57,7 @@ enum {
     LOADS_CONST,
     LOADS_COMMON,
     GETS_ITERATOR,
+    MAKES_FUNCTION, /* of the code, or from the function, on top */
     COPIES,
     SWAPS,
     BUILDS_TUPLE,
@@ -80,9 +81,9 @@ extern const uint8_t opcodes_caches[256];
 
 /* The first parameter of a comprehension is an iterator, or an asynchronous
  * one, which is any object: which of the two shows when it is used. */
-#define KIND_OUTERMOST 0x40000
+#define KIND_OUTERMOST 0x80000
 
-#define ANY 0x7ffff
+#define ANY 0xfffff
 #define NON_NULL (ANY & ~KIND_NULL)
 
 /* The kinds that an input of that letter may be of. */

@@ -87,7 +87,7 @@ const opcode_rule opcodes_rules[256] = {
     [LOAD_METHOD] = {"o>no", RUNS},
     [LOAD_NAME] = {">o", RUNS},
     [MAKE_CELL] = {">", 0, MAKES_CELL},
-    [MAKE_FUNCTION] = {"t1d2t4C8o>o"},
+    [MAKE_FUNCTION] = {"t1d2t4C8o>o", 0, MAKES_FUNCTION},
     [MAP_ADD] = {"oo>", RUNS, INTO_DICT},
     [MATCH_CLASS] = {"oot>m", RUNS},
     [MATCH_KEYS] = {"ot>==m", RUNS},

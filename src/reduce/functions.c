@@ -3,6 +3,7 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "sealed.h"
 #include "substitute.h"
 
 /* Functions of the module that pickles name. Owned. */
@@ -305,47 +306,6 @@ give_cells(PyObject *function)
     return status;
 }
 
-/* How CPython calls functions. */
-static vectorcallfunc call_function;
-
-/* Calls the function of a comprehension, which trusts its caller to bring an
- * iterator: one that comes from a pickle can be called by anybody. */
-static PyObject *
-call_comprehension(PyObject *function, PyObject *const *args, size_t nargsf,
-                   PyObject *kwnames)
-{
-    if (PyVectorcall_NARGS(nargsf) > 0) {
-        PyAsyncMethods *async = Py_TYPE(args[0])->tp_as_async;
-        if (!PyIter_Check(args[0])
-            && (async == NULL || async->am_anext == NULL))
-        {
-            PyErr_Format(PyExc_TypeError, "a comprehension needs an iterator, "
-                         "not a %.200s", Py_TYPE(args[0])->tp_name);
-            return NULL;
-        }
-    }
-    return call_function(function, args, nargsf, kwnames);
-}
-
-/* Makes a function that is loaded safe to be called. */
-static void
-guard(PyObject *function)
-{
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    PyCodeObject *code = (PyCodeObject *)f->func_code;
-
-    if (!INTERP_GENEXPR_ITERATES && code->co_argcount > 0
-        && PyUnicode_CompareWithASCIIString(
-               PyTuple_GET_ITEM(code->co_localsplusnames, 0), ".0") == 0
-        && f->vectorcall != call_comprehension)
-    {
-        call_function = f->vectorcall;
-        f->vectorcall = call_comprehension;
-        /* Specialised calls would pass the guard by. */
-        f->func_version = 0;
-    }
-}
-
 static PyObject *
 make_function(PyObject *args, int shared)
 {
@@ -362,10 +322,7 @@ make_function(PyObject *args, int shared)
     if (function != NULL && give_cells(function) < 0) {
         Py_CLEAR(function);
     }
-    if (function != NULL) {
-        guard(function);
-    }
-    return function;
+    return sealed_new(function);
 }
 
 static PyObject *
@@ -430,12 +387,16 @@ core_set_function(PyObject *module, PyObject *args)
         "__name__", "__qualname__", "__module__", "__doc__",
         "__type_params__",
     };
-    PyObject *function, *state, *key, *value;
+    PyObject *object, *state, *key, *value;
     Py_ssize_t position = 0;
 
-    if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function,
-                          &PyDict_Type, &state))
-    {
+    if (!PyArg_ParseTuple(args, "OO!", &object, &PyDict_Type, &state)) {
+        return NULL;
+    }
+    PyObject *function = sealed_open(object);
+    if (!PyFunction_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
+                     Py_TYPE(function)->tp_name);
         return NULL;
     }
     while (PyDict_Next(state, &position, &key, &value)) {

@@ -8,6 +8,7 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "sealed.h"
 #include "fiber/soften.h"
 #include "interp/analysis.h"
 
@@ -123,6 +124,10 @@ check_slots(frame_plan *plan, const analysis *a)
         {
             return corrupt(plan, "has a place in a loop of a wrong kind");
         }
+        if (kinds[i] == KIND_COMPREHENSION) {
+            PyObject *function = Py_NewRef(sealed_open(plan->slots[i]));
+            Py_SETREF(plan->slots[i], function);
+        }
         if (kinds[i] & KIND_EXCEPTIONS && plan->slots[i] != NULL
             && PyList_CheckExact(plan->slots[i]))
         {
@@ -208,6 +213,7 @@ static int
 check_function(frame_plan *plan, PyObject *function)
 {
     plan->code = NULL;
+    function = sealed_open(function);
     if (!PyFunction_Check(function)) {
         return corrupt(plan, "a frame has no function");
     }
@@ -280,6 +286,7 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
     PyTypeObject *type = &PyGen_Type;
     PyCodeObject *code = NULL;
 
+    head = sealed_open(head);
     if (PyFunction_Check(head)) {
         code = (PyCodeObject *)PyFunction_GET_CODE(head);
     }

@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include "errors.h"
+#include "sealed.h"
 #include "substitute.h"
 
 static PyObject *new_frame, *set_frame, *new_traceback;
@@ -84,7 +85,12 @@ core_new_frame(PyObject *module, PyObject *args)
 {
     PyObject *head, *names;
 
-    if (!PyArg_ParseTuple(args, "O!O", &PyFunction_Type, &head, &names)) {
+    if (!PyArg_ParseTuple(args, "OO", &head, &names)) {
+        return NULL;
+    }
+    head = sealed_open(head);
+    if (!PyFunction_Check(head)) {
+        corrupt();
         return NULL;
     }
     PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(head);

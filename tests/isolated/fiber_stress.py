@@ -156,6 +156,56 @@ def lowered_limit(how):
                 task.kill()
 
 
+class Garbage:
+    """A cycle that waits, once, if it is collected beyond the recursion limit."""
+
+    waited = False
+
+    def __init__(self):
+        self.cycle = self
+
+    def __del__(self):
+        frame, depth = sys._getframe(), 0
+        while frame is not None:
+            frame, depth = frame.f_back, depth + 1
+        if depth >= sys.getrecursionlimit() and not Garbage.waited:
+            Garbage.waited = True
+            schedule_remove()
+
+
+def endless():
+    Garbage()
+    kept = []
+    return endless(), kept
+
+
+def exceed_limit():
+    for threshold in range(1, 400):
+        gc.set_threshold(threshold)
+        try:
+            endless()
+        except RecursionError:
+            pass
+        if Garbage.waited:
+            break
+
+
+def collected_beyond_the_limit(how):
+    """3.11 collects garbage while it makes a RecursionError, when a second one is fatal."""
+    task = started(exceed_limit)
+    gc.set_threshold(700)
+    assert task.paused or sys.version_info >= (3, 12)
+    for _ in range(3):
+        try:
+            endless()
+        except RecursionError:
+            continue
+        raise AssertionError("no RecursionError")
+    if task.paused:
+        task.run()
+    assert not task.alive
+
+
 # ---- numbers ----------------------------------------------------------------------------------
 
 
@@ -391,6 +441,7 @@ SCENES = {
     for function in (
         recursion,
         lowered_limit,
+        collected_beyond_the_limit,
         many,
         many_below_c,
         never_ending,

@@ -1,17 +1,26 @@
 """A pytest plugin that runs every test several times and fails those that leak.
 
-A test leaks if the number of allocated blocks grows by a block a call, however often it is
-called.  Caches settle; a lost reference does not.
+A test leaks if the number of allocated blocks goes on growing, by a block in LEAST calls, however
+often it is called.  Caches settle, some of them over a thousand calls; a lost reference does not.
+
+LEAK_SECONDS in the environment makes it a sample: what begins after so much CPU time is skipped.
+Which come first depends on the version of Python, so that several try more of them.
 """
 
 import gc
+import hashlib
+import os
 import sys
+import time
 
 import pytest
 
 WARM = 2
+LEAST = 4
 # Suspects are tried longer, and again.
-ROUNDS = (4, 40, 160)
+ROUNDS = (4, 40, *[160] * 10)
+
+SECONDS = float(os.environ.get("LEAK_SECONDS", "inf"))
 
 # Tests that keep something themselves, and what.
 KEEP = {
@@ -39,6 +48,8 @@ def pytest_collection_modifyitems(config, items):
         if kept_by_itself or item.get_closest_marker("slow"):
             continue
         kept.append(item)
+    if SECONDS != float("inf"):
+        kept.sort(key=lambda item: hashlib.sha256((sys.version + item.nodeid).encode()).digest())
     items[:] = kept
 
 
@@ -52,6 +63,8 @@ def blocks():
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Call the test function several times, and count."""
+    if time.process_time() > SECONDS:
+        pytest.skip("the time is up")
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     pyfuncitem.obj(**arguments)
@@ -64,7 +77,7 @@ def pytest_pyfunc_call(pyfuncitem):
         return True
     for rounds in ROUNDS:
         grown = growth(pyfuncitem.obj, arguments, rounds)
-        if grown < rounds:
+        if grown * LEAST < rounds:
             return True
     pytest.fail(f"leaks: {grown} blocks in {rounds} rounds", pytrace=False)
 
