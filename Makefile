@@ -2,8 +2,9 @@
 # something it is made from has changed. The work is in .ci/*.py; this file gives it names.
 #
 #   PYTHON=...    the interpreter to use (default: the first supported one found)
-#   PYTHONS=...   those that test-all uses (default: every supported one found)
-#   ARGS=...      arguments of the demo, of pytest, or of the benchmarks
+#   PYTHONS=...   those that test-all uses (default: every supported one found) and test-flavours
+#                 (default: the newest one)
+#   ARGS=...      arguments of the demo, of pytest, of the benchmarks, or of pythons
 #   CC, CFLAGS    the C compiler and flags to add
 
 PYTHON ?=
@@ -13,17 +14,19 @@ export PYTHON
 
 run = @sh .ci/python .ci
 
-.PHONY: help demo test test-all bench check format clean
+.PHONY: help demo test test-all test-flavours pythons bench check format clean
 
 help:
-	@echo 'make demo      run the demonstration; ARGS="--help" lists its options'
-	@echo 'make test      run the test suite; ARGS="-k word" goes to pytest'
-	@echo 'make test-all  run the suite on every supported Python found'
-	@echo 'make bench     run the benchmarks'
-	@echo 'make check     format, layers, warnings as errors, stubs'
-	@echo 'make format    format the Python files'
-	@echo 'make clean     remove all that these commands made'
-	@echo 'Variables: PYTHON, PYTHONS (of test-all), ARGS, CC, CFLAGS'
+	@echo 'make demo           run the demonstration; ARGS="--help" lists its options'
+	@echo 'make test           run the test suite; ARGS="-k word" goes to pytest'
+	@echo 'make test-all       run the suite on every supported Python found'
+	@echo 'make test-flavours  run it with -X dev, -X importtime, -X perf, a fixed hash seed, and the JIT'
+	@echo 'make pythons        bring further Pythons into build/; ARGS="--debug" debug builds, too'
+	@echo 'make bench          run the benchmarks'
+	@echo 'make check          format, layers, warnings as errors, stubs'
+	@echo 'make format         format the Python files'
+	@echo 'make clean          remove all that these commands made'
+	@echo 'Variables: PYTHON, PYTHONS (of test-all, test-flavours), ARGS, CC, CFLAGS'
 
 # -P: the checkout's pickletask/ has no compiled core and must not hide the installed one.
 demo:
@@ -34,6 +37,12 @@ test:
 
 test-all:
 	$(run)/test_all.py --pythons '$(PYTHONS)' $(ARGS)
+
+test-flavours:
+	$(run)/test_all.py --flavours all --pythons '$(PYTHONS)' $(ARGS)
+
+pythons:
+	$(run)/pythons.py $(ARGS)
 
 bench:
 	$(run)/env.py --extras bench -- python -P benchmarks/run.py $(ARGS)

@@ -34,7 +34,9 @@ def check(root):
             print(f"check warnings: {name} not found: left out")
     if not compilers:
         return ["no C compiler: neither gcc nor clang found"]
-    minors = {each.version[1]: each for each in find_interpreters() if not each.lack}
+    found = [each for each in find_interpreters() if not each.lack]
+    # The newest one of each minor, the debug build only where there is no other.
+    minors = {each.version[1]: each for each in sorted(found, key=lambda each: not each.debug)}
     if not minors:
         return ["no supported Python with headers found"]
     # The asserts are part of the code, and without them variables may be unused: both ways.

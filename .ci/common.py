@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Where pythons.py puts the interpreters that it brings.
+BROUGHT = ROOT / "build" / "pythons"
+# The first minor whose debug builds are to be tested: from here on, the slots of a frame hold
+# tagged references, and asserts of the interpreter tell whether a tag is right.
+DEBUG_SINCE = 14
 
 # Folders that are never part of the project, wherever they are.
 NOT_OURS = {".git", "build", "dist", "__pycache__", ".hypothesis"}
@@ -17,6 +22,8 @@ NOT_OURS |= {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 PROBE = """
 import importlib.util, json, os, sys, sysconfig
 include = sysconfig.get_path("include")
+perf = sysconfig.get_config_var("PY_HAVE_PERF_TRAMPOLINE")
+jit = hasattr(sys, "_jit") and sys._jit.is_available()
 print(json.dumps({
     "executable": sys.executable,
     "implementation": sys.implementation.name,
@@ -26,6 +33,8 @@ print(json.dumps({
     "nogil": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "include": include,
     "headers": os.path.exists(os.path.join(include, "internal", "pycore_frame.h")),
+    "perf": bool(perf),
+    "jit": jit,
     "venv": all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")),
 }))
 """
@@ -81,7 +90,8 @@ class Interpreter:
     def __init__(self, facts):
         self.executable = facts["executable"]
         self.version = tuple(facts["version"])
-        self.name = "{}.{}.{}".format(*self.version) + (" debug" if facts["debug"] else "")
+        self.debug, self.perf, self.jit = facts["debug"], facts["perf"], facts["jit"]
+        self.name = "{}.{}.{}".format(*self.version) + (" debug" if self.debug else "")
         self.include = facts["include"]
         self.identity = (facts["implementation"], facts["build"], facts["debug"], facts["nogil"])
         self.supported = (
@@ -114,8 +124,9 @@ def probe(executable):
 
 
 def candidate_paths():
-    """Every path that may be a supported Python: on PATH, of pyenv, and in the usual folders."""
-    names = ["python3", *(f"python3.{minor}" for minor in supported_minors())]
+    """Every path that may be a supported Python: on PATH, of pyenv, brought, in usual folders."""
+    minors = supported_minors()
+    names = ["python3", *(f"python3.{minor}{build}" for minor in minors for build in ("", "d"))]
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     folders += ["/usr/local/bin", "/usr/bin"]
     pyenv = os.environ.get("PYENV_ROOT", "")
@@ -125,6 +136,7 @@ def candidate_paths():
     versions = Path(pyenv or Path.home() / ".pyenv") / "versions"
     if versions.is_dir():
         folders += [str(folder / "bin") for folder in sorted(versions.iterdir())]
+    folders += sorted(map(str, BROUGHT.glob("3.*/usr/bin")))
     paths = (os.path.join(folder, name) for folder in folders if folder for name in names)
     return [path for path in dict.fromkeys(paths) if os.access(path, os.X_OK)]
 

@@ -84,9 +84,7 @@ def _copy_generator(generator):
 
 
 # What copy.copy() looks into; copy.deepcopy() finds ours before that.
-_COPIERS = collections.ChainMap(
-    dict.fromkeys(_GENERATORS, _copy_generator), copyreg.dispatch_table
-)
+_COPIERS = collections.ChainMap(dict.fromkeys(_GENERATORS, _copy_generator), copyreg.dispatch_table)
 _DEEP_COPIERS = dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy)
 
 

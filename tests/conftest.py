@@ -6,6 +6,7 @@ or import them: ``from conftest import run_isolated``.
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -151,7 +152,7 @@ def run_command(command, folder, timeout, input, expect, env):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
-    out, err = out.decode(errors="replace"), err.decode(errors="replace")
+    out, err = out.decode(errors="replace"), without_import_times(err.decode(errors="replace"))
     status = process.returncode
     if hung:
         what = f"hung: still ran after {timeout} seconds"
@@ -162,6 +163,11 @@ def run_command(command, folder, timeout, input, expect, env):
     else:
         what = f"exited with status {status}"
     pytest.fail(f"the process {what}\n--- stdout\n{out}\n--- stderr\n{err}", pytrace=False)
+
+
+def without_import_times(text):
+    """TEXT that a process wrote to stderr, without what -X importtime adds to it."""
+    return re.sub(r"^import time:.*\n", "", text, flags=re.M)
 
 
 def child_environment():

@@ -398,7 +398,11 @@ def gather(names):
 
 
 class TooSlow(BaseException):
-    """The alarm: a mutant took longer than it may."""
+    """The alarm: a mutant took more of the processor's time than it may.
+
+    A damaged size may be that of gigabytes, and a debug build fills all memory that it allocates:
+    on a busy machine that takes long. One that hangs without working is found by the parent.
+    """
 
 
 def on_alarm(number, frame):
@@ -485,7 +489,7 @@ class Trial:
         self.loaded = self.refused = self.slow = 0
         self.hung = []
         self.wrong = collections.Counter()
-        signal.signal(signal.SIGALRM, on_alarm)
+        signal.signal(signal.SIGPROF, on_alarm)
 
     def run(self, number, load, seconds=10):
         self.note(number)
@@ -498,7 +502,7 @@ class Trial:
             gc.collect()
 
     def run_timed(self, number, load, seconds):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             try:
                 loaded = load()
@@ -517,5 +521,5 @@ class Trial:
                 # A damaged number may well make an endless loop: that's what it says.
                 self.slow += 1
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             loaded = None

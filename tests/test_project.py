@@ -10,8 +10,10 @@ import sys
 import tarfile
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from conftest import without_import_times
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -50,7 +52,7 @@ def run(command, cwd, **variables):
         text=True,
         timeout=300,
     )
-    return done.returncode, done.stdout
+    return done.returncode, without_import_times(done.stdout)
 
 
 def assert_one_line(result, pattern):
@@ -211,7 +213,7 @@ def test_supported_versions_agree():
     named = [re.search(r":: (3\.\d+)$", each) for each in classifiers]
     assert [each[1] for each in named if each] == supported()
     readme = (ROOT / "README.rst").read_text(encoding="utf-8")
-    assert f"CPython {', '.join(supported()[:-1])} and {supported()[-1]}," in readme
+    assert f"CPython {supported()[0]} to {supported()[-1]}," in readme
 
 
 def test_each_supported_version_has_its_header():
@@ -349,6 +351,88 @@ def test_test_all_knows_the_closing_line(tool, line, is_closing):
     assert bool(tool("test_all").CLOSING_LINE.match(line)) == is_closing
 
 
+# Which Pythons are tested, and how
+
+
+@pytest.fixture
+def fake_python(tmp_path):
+    """A function that writes a script which prints TEXT instead of a Python; as Suite has it."""
+
+    def write(text, status=0):
+        script = tmp_path / "python"
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {status}\n")
+        script.chmod(0o755)
+        return SimpleNamespace(executable=str(script), name="3.99.1", debug=False)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "failed"),
+    [
+        ("===== 3 passed in 1.00s =====", 0, False),
+        ("===== 1 failed in 1.00s =====", 1, True),
+        ("===== 3 passed in 1.00s =====", -11, True),
+        ("nothing", 0, True),
+    ],
+)
+def test_suite_passes_on_what_was_said(tool, fake_python, capsys, text, status, failed):
+    output = f"import time:   1 | 2 | os\none\n{text}"
+    suite = tool("test_all").Suite(fake_python(output, status % 256), "dev")
+    suite.run(["-q"])
+    assert capsys.readouterr().out == f"3.99.1 dev | one\n3.99.1 dev | {text}\n"
+    assert suite.failed is failed
+    assert str(suite).startswith("FAILED" if failed else "passed")
+
+
+def test_suite_hands_the_flavour_to_pytest_alone(tool, tmp_path):
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\necho "$PYTHONHASHSEED" "$@" >"$0.said"\n')
+    script.chmod(0o755)
+    fake = SimpleNamespace(executable=str(script), name="3.99.1", debug=False)
+    tool("test_all").Suite(fake, "importtime").run(["-x"])
+    said = (tmp_path / "python.said").read_text()
+    assert said.endswith("--extras test -- env PYTHONPROFILEIMPORTTIME=1 pytest --color=no -x\n")
+
+
+def test_flavours_are_known_by_name(tool):
+    test_all = tool("test_all")
+    assert test_all.flavour_names("all") == list(test_all.FLAVOURS)
+    assert test_all.flavour_names("jit,dev") == ["jit", "dev"]
+    with pytest.raises(tool("common").Failure, match="no flavour 'fast'; there are dev, "):
+        test_all.flavour_names("dev,fast")
+    without = SimpleNamespace(perf=False, jit=False)
+    having = [name for name in test_all.FLAVOURS if test_all.has_flavour(without, name)]
+    assert having == ["dev", "importtime", "hashseed"]
+
+
+def test_ci_fails_where_a_python_lacks(tool, monkeypatch):
+    common, test_all = tool("common"), tool("test_all")
+    monkeypatch.setattr(common, "supported_minors", lambda: range(12, 15))
+    monkeypatch.setattr(common, "DEBUG_SINCE", 14)
+    builds = [(12, False), (13, True), (13, False), (14, False), (14, True)]
+    found = [SimpleNamespace(version=(3, minor, 1), debug=debug) for minor, debug in builds]
+    test_all.check_complete(found)
+    with pytest.raises(common.Failure, match="CI=true, and Python 3.12 not found"):
+        test_all.check_complete(found[1:])
+    with pytest.raises(common.Failure, match="CI=true, and a debug build of 3.14 not found"):
+        test_all.check_complete(found[:-1])
+
+
+def test_brought_pythons_are_found(tool, tmp_path, monkeypatch):
+    common = tool("common")
+    newest = f"3.{common.supported_minors()[-1]}"
+    paths = [tmp_path / f"{newest}{build}/usr/bin/python{newest}{build}" for build in ("", "d")]
+    half = tmp_path / f"new-{newest}/usr/bin/python{newest}"
+    for path in [*paths, half]:
+        path.parent.mkdir(parents=True)
+        path.touch(mode=0o755)
+    monkeypatch.setattr(common, "BROUGHT", tmp_path)
+    found = common.candidate_paths()
+    assert all(str(path) in found for path in paths)
+    assert str(half) not in found
+
+
 def test_candidates_that_do_not_run_are_passed_over(tool, tmp_path, monkeypatch):
     shim = tmp_path / f"python3.{sys.version_info.minor}"
     shim.write_text("#!/bin/sh\necho no such version >&2\nexit 127\n")
@@ -359,6 +443,188 @@ def test_candidates_that_do_not_run_are_passed_over(tool, tmp_path, monkeypatch)
     assert common.probe(str(shim)) is None
     same = [sys.executable, sys.executable]
     assert [each.version for each in common.find_interpreters(same)] == [sys.version_info[:3]]
+
+
+# Bringing Pythons
+
+NEWEST = supported()[-1]
+
+
+@pytest.fixture
+def pythons(tool, tmp_path, monkeypatch):
+    """The module .ci/pythons.py, with a folder of its own to bring Pythons into."""
+    module = tool("pythons")
+    monkeypatch.setattr(module, "BROUGHT", tmp_path)
+    return module
+
+
+@pytest.fixture
+def fake_apt(tmp_path):
+    """A function that puts an apt-get of the lines SCRIPT on a PATH of its own; the PATH."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name in "apt-get", "apt-cache", "dpkg", "dpkg-deb", "tar":
+        (folder / name).write_text("#!/bin/sh\necho amd64\n")
+        (folder / name).chmod(0o755)
+
+    def write(script):
+        (folder / "apt-get").write_text(f"#!/bin/sh\n{script}\n")
+        return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+    return write
+
+
+class FakeSuite:
+    """A suite that has the Pythons OFFERED and brings empty ones."""
+
+    def __init__(self, *offered):
+        self.offered = offered
+        self.done = []
+
+    def update(self):
+        self.done.append("update")
+
+    def names(self):
+        return list(self.offered)
+
+    def unpack(self, name, folder):
+        self.done.append(name)
+        path = folder / "usr/bin" / f"python{name}"
+        path.parent.mkdir(parents=True)
+        path.touch()
+
+    def forget(self):
+        self.done.append("forget")
+
+
+def test_pythons_without_apt_says_so_in_one_line(checkout, tmp_path):
+    command = [sys.executable, ".ci/pythons.py", NEWEST]
+    result = run(command, checkout, PATH=str(tmp_path))
+    assert_one_line(result, "apt-get not found, and this takes Debian's tools")
+
+
+def test_pythons_without_keys_says_so(pythons, tool, tmp_path, fake_apt, monkeypatch):
+    monkeypatch.setenv("PATH", fake_apt("exit 1"))
+    monkeypatch.setattr(pythons, "KEYRINGS", [tmp_path / "none"])
+    with pytest.raises(tool("common").Failure, match="install debian-archive-keyring"):
+        pythons.Suite(tmp_path / "apt").update()
+
+
+@pytest.mark.parametrize(
+    ("targets", "pattern"),
+    [
+        ("http://m.test/d/ main Debian/Debian", "no suite sid of Debian at http://m.test/d/: apt-"),
+        ("http://m.test/s/ main Debian/Debian-Security", "is set up with no Debian mirror"),
+    ],
+)
+def test_pythons_without_a_mirror_says_so(
+    pythons, tool, tmp_path, fake_apt, monkeypatch, targets, pattern
+):
+    script = f'[ "$1" = indextargets ] && echo "{targets}" && exit\necho E: no network >&2; exit 1'
+    monkeypatch.setenv("PATH", fake_apt(script))
+    monkeypatch.setattr(pythons, "KEYRINGS", [tmp_path])
+    with pytest.raises(tool("common").Failure, match=pattern):
+        pythons.Suite(tmp_path / "apt").update()
+
+
+def test_pythons_of_another_version_says_so_in_one_line(checkout):
+    command = [sys.executable, ".ci/pythons.py", "3.2"]
+    assert_one_line(run(command, checkout), f"no supported Python is named '3.2'; .* {NEWEST}d$")
+
+
+def test_pythons_takes_the_mirrors_of_apt(pythons, fake_apt, monkeypatch):
+    lines = [
+        "http://other.test/ main $(ORIGIN)/$(LABEL)",
+        "http://s.test/ main Debian/Debian-Security",
+        "http://d.test/ main Debian/Debian",
+        "http://d.test/ contrib Debian/Debian",
+        "http://d.test/ main Debian/Debian",
+    ]
+    monkeypatch.setenv("PATH", fake_apt(f"cat <<'END'\n{chr(10).join(lines)}\nEND"))
+    assert pythons.mirrors() == ["http://d.test/", "http://other.test/"]
+
+
+def test_pythons_plans_what_is_needed(pythons, tmp_path, monkeypatch):
+    asked = []
+    plan = [
+        "Reading package lists...",
+        "Inst libc6 (2.43-7 Debian:unstable [amd64]) []",
+        "Inst libc6-dev (2.43-7 Debian:unstable [amd64])",
+        "Inst libpython3.14-dev (3.14.10-1 Debian:unstable [amd64])",
+        "Inst zlib1g (1:1.3-4 Debian:unstable [amd64])",
+        "Conf zlib1g (1:1.3-4 Debian:unstable [amd64])",
+    ]
+    said = "\n".join(plan)
+    monkeypatch.setattr(pythons, "run", lambda command, what: asked.append(command) or said)
+    assert pythons.Suite(tmp_path).packages("3.14d") == {
+        "libc6=2.43-7": tmp_path / "libc6_2.43-7_amd64.deb",
+        "libpython3.14-dev=3.14.10-1": tmp_path / "libpython3.14-dev_3.14.10-1_amd64.deb",
+        "zlib1g=1:1.3-4": tmp_path / "zlib1g_1%3a1.3-4_amd64.deb",
+    }
+    pythons.Suite(tmp_path).packages("3.14")
+    assert ["python3.14-dbg" in command for command in asked] == [True, False]
+
+
+def test_pythons_brings_what_lacks_once(pythons, tmp_path, monkeypatch):
+    monkeypatch.setattr(pythons, "relocate", lambda staged, folder: None)
+    monkeypatch.setattr(pythons, "is_there", lambda name: pythons.executable(name).exists())
+    suite = FakeSuite("3.13", "3.14", "3.14d")
+    pythons.bring_all(suite, ["3.12", "3.13", "3.14"], named=False)
+    assert suite.done == ["update", "3.13", "3.14", "forget"]
+    pythons.bring_all(suite, ["3.12", "3.13", "3.14"], named=False)
+    assert suite.done[4:] == []
+    pythons.executable("3.14").unlink()
+    pythons.bring_all(suite, ["3.13", "3.14", "3.14d"], named=False)
+    assert suite.done[4:] == ["update", "3.14", "3.14d", "forget"]
+
+
+def test_pythons_says_what_the_suite_has(pythons, tool):
+    with pytest.raises(tool("common").Failure, match="has no Python 3.12; it has 3.13, 3.14"):
+        pythons.bring_all(FakeSuite("3.13", "3.14"), ["3.12"], named=True)
+
+
+def test_pythons_is_repeated_after_an_interruption(pythons, tmp_path, monkeypatch):
+    monkeypatch.setattr(pythons, "is_there", lambda name: pythons.executable(name).exists())
+
+    def interrupt(staged, folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pythons, "relocate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pythons.bring_all(FakeSuite("3.14"), ["3.14"], named=False)
+    assert not pythons.executable("3.14").exists()
+    monkeypatch.setattr(pythons, "relocate", lambda staged, folder: None)
+    pythons.bring_all(FakeSuite("3.14"), ["3.14"], named=False)
+    assert pythons.executable("3.14").exists()
+    assert not list(tmp_path.glob("new-*"))
+
+
+def test_pythons_that_do_not_run_are_told(pythons, tool, monkeypatch):
+    monkeypatch.setattr(pythons, "relocate", lambda staged, folder: None)
+    with pytest.raises(tool("common").Failure, match="3.14 was brought and does not run"):
+        pythons.bring_all(FakeSuite("3.14"), ["3.14"], named=False)
+
+
+def test_brought_pythons_run_with_what_lies_beside_them(tool):
+    folders = sorted(tool("common").BROUGHT.glob("3.*"))
+    if not folders:
+        pytest.skip("none was brought: make pythons")
+    code = (
+        "import ctypes, sqlite3, ssl, subprocess, sys\n"
+        "print(sys.executable, sys.prefix, ssl.OPENSSL_VERSION_INFO >= (3,))\n"
+        "with open('/proc/self/maps') as maps:\n"
+        "    libraries = [line.split()[-1] for line in maps if '.so' in line]\n"
+        "print(*{path for path in libraries if not path.startswith(sys.prefix)})\n"
+        "if len(sys.argv) == 1:\n"
+        "    subprocess.run([sys.executable, sys.argv[0], 'again'], check=True)\n"
+    )
+    for folder in folders:
+        path = folder / "usr/bin" / f"python{folder.name}"
+        script = folder / "script.py"
+        script.write_text(code)
+        line = f"{path} {folder / 'usr'} True\n\n"
+        assert run([path, "-I", script], folder) == (0, line * 2)
+        script.unlink()
 
 
 # The helpers of conftest.py
