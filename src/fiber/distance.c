@@ -156,7 +156,7 @@ static const char program[] =
 
 static PyMethodDef probe_method = {"probe", probe, METH_O, NULL};
 
-/* Runs the program with a trace function that does nothing. */
+/* A trace function, or a profiler, that does nothing. */
 static int
 silent(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
 {
@@ -218,6 +218,11 @@ distance_setup(PyObject *module)
         PyEval_SetTrace(silent, NULL);
         status = run_program(code, names);
         PyEval_SetTrace(NULL, NULL);
+        if (status == 0) {
+            PyEval_SetProfile(silent, NULL);
+            status = run_program(code, names);
+            PyEval_SetProfile(NULL, NULL);
+        }
     }
     else {
         status = 0;

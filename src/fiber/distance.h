@@ -5,7 +5,7 @@
  * instruction itself resumed it: a finaliser could have.  The C functions on
  * the direct way have frames of a fixed size in a given build, so the distance
  * proves it.  The distances are measured once, at import, over every way the
- * interpreter has (specialised or not, traced or not).
+ * interpreter has (specialised or not; traced, profiled, or neither).
  */
 #ifndef PICKLETASK_DISTANCE_H
 #define PICKLETASK_DISTANCE_H
