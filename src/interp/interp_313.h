@@ -315,6 +315,14 @@ interp_extra_set(PyCodeObject *code, Py_ssize_t index, void *extra)
     return PyUnstable_Code_SetExtra((PyObject *)code, index, extra);
 }
 
+/* Prepares code whose frame will go on without having begun here for tracing
+ * and monitoring tools. 0, or -1 with an exception. */
+static inline int
+interp_watch(PyCodeObject *code)
+{
+    return 0;
+}
+
 /* What a weak reference refers to. New reference; NULL if it's gone. */
 static inline PyObject *
 interp_weakref_get(PyObject *reference)

@@ -179,6 +179,9 @@ plan_frame(frame_plan *plan, PyObject *state, int before)
     if (plan->kept < 0 || analysis_at(a, plan->pc, &at) < 0) {
         return corrupt(plan, "stands where nothing can be pending");
     }
+    if (interp_watch(plan->code) < 0) {
+        return -1;
+    }
     plan->opcode = at.opcode;
     plan->oparg = at.oparg;
     plan->next = at.next;
