@@ -1,10 +1,10 @@
 """Makes or refreshes this interpreter's own environment in build/ and runs a command in it.
 
-    python .ci/env.py [--asserts] [--extras test,bench,check] -- COMMAND [ARG ...]
+    python .ci/env.py [--asserts] [--tool NAME] [--extras test,bench,check] -- COMMAND [ARG ...]
 
 An environment is a folder of one interpreter and one kind of build, shared with no other:
 
-    build/<version>-<hash of the interpreter>-<release|asserts>/
+    build/<version>-<hash of the interpreter>-<release|asserts|asan|valgrind>/
         venv/       the virtual environment, pickletask installed in it
         objects/    what the compiler made
         stamps.json what the three steps were last done for: venv, extras, build
@@ -72,9 +72,9 @@ def is_source(path):
 class Environment:
     """One folder below build/, see the heading."""
 
-    def __init__(self, interpreter, asserts):
+    def __init__(self, interpreter, asserts, tool=""):
         self.interpreter = interpreter
-        kind = "asserts" if asserts else "release"
+        kind = tool or ("asserts" if asserts else "release")
         version = "{}.{}.{}".format(*interpreter.version)
         identity = digest(interpreter.executable, *map(str, interpreter.identity))[:6]
         self.folder = ROOT / "build" / f"{version}-{identity}-{kind}"
@@ -224,6 +224,7 @@ def main():
     """Make the environment and become the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--asserts", action="store_true", help="build with asserts on")
+    parser.add_argument("--tool", default="", help="build for this tool, by CFLAGS and LDFLAGS")
     parser.add_argument("--extras", default="", help="extras of pyproject.toml to install")
     parser.add_argument("command", nargs="+", help="what to run, looked for in the venv first")
     options = parser.parse_args()
@@ -233,7 +234,7 @@ def main():
     if interpreter.lack:
         raise Failure(f"{interpreter} has {interpreter.lack}")
     check_compiler()
-    environment = Environment(interpreter, options.asserts)
+    environment = Environment(interpreter, options.asserts, options.tool)
     environment.make(filter(None, options.extras.split(",")))
     program, *arguments = options.command
     if (environment.bin / program).exists():

@@ -7,6 +7,7 @@ or import them: ``from conftest import run_isolated``.
 import os
 import pickle
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,6 +32,12 @@ else:
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 TESTS = Path(__file__).resolve().parent
+
+#: How many times slower everything runs, because a tool watches.
+SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
+
+#: The command that runs a script with Python, and with the tool.
+PYTHON = shlex.split(os.environ.get("PICKLETASK_TEST_PYTHON", "")) or [sys.executable]
 
 # Runs the script argv[1] as __main__ with every task softened at each switch.
 SOFTLY = """
@@ -118,7 +125,7 @@ def run_isolated(
         else:
             script = Path(folder) / "script.py"
             script.write_text(code_or_path, encoding="utf-8")
-        command = [sys.executable, "-X", "faulthandler", *flags]
+        command = [*PYTHON, "-X", "faulthandler", *flags]
         command += ["-c", SOFTLY] if mode == "soft" else []
         command += [str(script), *map(str, args)]
         return run_command(command, folder, timeout, input, expect, env or {})
@@ -138,13 +145,13 @@ def run_command(command, folder, timeout, input, expect, env):
     hung = False
     try:
         try:
-            out, err = process.communicate(input, timeout)
+            out, err = process.communicate(input, timeout * SLOWDOWN)
         except subprocess.TimeoutExpired:
             hung = True
             # faulthandler prints every thread's traceback on SIGABRT.
             process.send_signal(signal.SIGABRT)
             try:
-                out, err = process.communicate(timeout=10)
+                out, err = process.communicate(timeout=10 * SLOWDOWN)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 out, err = process.communicate()
