@@ -90,12 +90,13 @@ def valgrind(folder):
         raise Failure(f"no {include}/valgrind/memcheck.h: install valgrind's development files")
     command = [program, "--quiet", "--leak-check=no", "--num-callers=30", "--vgdb=no"]
     command += ["--error-exitcode=99", f"--log-file={folder}/%p", "--keep-debuginfo=yes"]
-    command += [f"--suppressions={HERE / 'valgrind.supp'}", "python"]
+    command += [f"--suppressions={HERE / 'valgrind.supp'}"]
     variables = {
         "PICKLETASK_TEST_SLOWDOWN": "30",
-        "PICKLETASK_TEST_PYTHON": shlex.join(command),
+        "PICKLETASK_TEST_VALGRIND": shlex.join(command),
     }
-    return f"{READABLE} -DPICKLETASK_VALGRIND -idirafter {include}", "", variables, command
+    flags = f"{READABLE} -DPICKLETASK_VALGRIND -idirafter {include}"
+    return flags, "", variables, [*command, "python"]
 
 
 def main():

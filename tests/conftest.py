@@ -36,8 +36,10 @@ TESTS = Path(__file__).resolve().parent
 #: How many times slower everything runs, because a tool watches.
 SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
 
-#: The command that runs a script with Python, and with the tool.
-PYTHON = shlex.split(os.environ.get("PICKLETASK_TEST_PYTHON", "")) or [sys.executable]
+#: The command that runs a program with valgrind watching; empty without it.
+VALGRIND = shlex.split(os.environ.get("PICKLETASK_TEST_VALGRIND", ""))
+#: The command for a child that is to be watched as this process is.
+WATCHED_PYTHON = [*VALGRIND, sys.executable]
 
 # Runs the script argv[1] as __main__ with every task softened at each switch.
 SOFTLY = """
@@ -125,7 +127,7 @@ def run_isolated(
         else:
             script = Path(folder) / "script.py"
             script.write_text(code_or_path, encoding="utf-8")
-        command = [*PYTHON, "-X", "faulthandler", *flags]
+        command = [*WATCHED_PYTHON, "-X", "faulthandler", *flags]
         command += ["-c", SOFTLY] if mode == "soft" else []
         command += [str(script), *map(str, args)]
         return run_command(command, folder, timeout, input, expect, env or {})

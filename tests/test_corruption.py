@@ -19,7 +19,7 @@ from pathlib import Path
 import mutants
 import programs
 import pytest
-from conftest import PYTHON, SLOWDOWN, child_environment
+from conftest import SLOWDOWN, WATCHED_PYTHON, child_environment
 
 import pickletask
 from pickletask import schedule_remove
@@ -34,7 +34,7 @@ TRIED = {}
 def run_mutants(kind, name, first, end, note, timeout):
     """Try mutants in a process: (its CompletedProcess, the number of the last one it tried)."""
     note.write_bytes(struct.pack("q", -1))
-    command = [*PYTHON, "-X", "faulthandler", "-W", "ignore"]
+    command = [*WATCHED_PYTHON, "-X", "faulthandler", "-W", "ignore"]
     command += [str(HERE / "isolated/mutate.py"), kind, name, str(first), str(end), str(note)]
     try:
         done = subprocess.run(
@@ -94,15 +94,16 @@ def test_enough_mutants_are_tried():
 
 def test_mutant_that_crashes_is_told(tmp_path):
     """The harness finds a crash: here one made on purpose."""
+    fatal = 7 * mutants.STEP
     script = (
         "import sys, mutants, os\n"
         "original = mutants.Trial.run\n"
         "def run(self, number, load):\n"
         "    original(self, number, load)\n"
-        "    if number == 7: os.abort()\n"
+        f"    if number == {fatal}: os.abort()\n"
         "mutants.Trial.run = run\n"
         f"path = {str(HERE / 'isolated/mutate.py')!r}\n"
-        f"sys.argv = [path, 'bytes', 'one deep', '0', '20', {str(tmp_path / 'note')!r}]\n"
+        f"sys.argv = [path, 'bytes', 'one deep', '0', '{2 * fatal}', {str(tmp_path / 'note')!r}]\n"
         "exec(compile(open(path).read(), path, 'exec'))\n"
     )
     (tmp_path / "note").write_bytes(struct.pack("q", -1))
@@ -112,7 +113,7 @@ def test_mutant_that_crashes_is_told(tmp_path):
         capture_output=True,
     )
     assert done.returncode < 0
-    assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == 7
+    assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == fatal
 
 
 # ---- what the errors say --------------------------------------------------
