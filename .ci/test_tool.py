@@ -48,12 +48,14 @@ def output_of(*command):
     return done.stdout if done.returncode == 0 else ""
 
 
-def asan_library(flags, folder):
-    """The path of the library that the compiler links with by FLAGS; FOLDER is for the trial."""
-    source, module = Path(folder, "empty.c"), Path(folder, "empty.so")
-    source.write_text("int empty;\n")
-    output_of(*compiler(), *flags.split(), "-shared", "-fPIC", source, "-o", module)
-    for line in output_of("ldd", module).splitlines():
+def asan_library(flags):
+    """The path of the library that the compiler links with by FLAGS."""
+    with tempfile.TemporaryDirectory(prefix="pickletask-") as folder:
+        source, module = Path(folder, "empty.c"), Path(folder, "empty.so")
+        source.write_text("int empty;\n")
+        output_of(*compiler(), *flags.split(), "-shared", "-fPIC", source, "-o", module)
+        linked = output_of("ldd", module)
+    for line in linked.splitlines():
         name, _, path = line.strip().partition(" => ")
         if "asan" in name and path.startswith("/"):
             return path.partition(" (")[0]
@@ -63,25 +65,28 @@ def asan_library(flags, folder):
     )
 
 
-def asan(folder):
-    """What to compile with and to link with, variables, and the command that is Python."""
+def asan(findings):
+    """What to compile with and to link with, variables, and the command that is Python.
+
+    Findings go to files in the folder FINDINGS: pytest would swallow those of its own process.
+    """
     is_clang = "clang" in output_of(*compiler(), "--version")
     flags = SANITIZERS + " -shared-libasan" * is_clang
     # A crash is to remain one: some tests make one, and faulthandler says more about the others.
-    ending = "abort_on_error=1:handle_segv=0:handle_sigbus=0"
+    options = f"log_path={findings}/log:abort_on_error=1:handle_segv=0:handle_sigbus=0"
     variables = {
-        "LD_PRELOAD": asan_library(flags, folder),
+        "LD_PRELOAD": asan_library(flags),
         # CPython never frees all that it has.
-        "ASAN_OPTIONS": f"{ending}:detect_leaks=0:detect_stack_use_after_return=0"
+        "ASAN_OPTIONS": f"{options}:detect_leaks=0:detect_stack_use_after_return=0"
         ":allocator_may_return_null=1",
-        "UBSAN_OPTIONS": f"{ending}:print_stacktrace=1",
+        "UBSAN_OPTIONS": f"{options}:print_stacktrace=1",
         "PICKLETASK_TEST_SLOWDOWN": "2",
     }
     return f"{READABLE} {flags}", flags, variables, ["python"]
 
 
-def valgrind(folder):
-    """The same for valgrind, whose findings go to files in FOLDER."""
+def valgrind(findings):
+    """The same for valgrind."""
     program = shutil.which("valgrind")
     if program is None:
         raise Failure("valgrind not found: install it, with its headers")
@@ -89,7 +94,7 @@ def valgrind(folder):
     if not (include / "valgrind" / "memcheck.h").exists():
         raise Failure(f"no {include}/valgrind/memcheck.h: install valgrind's development files")
     command = [program, "--quiet", "--leak-check=no", "--num-callers=30", "--vgdb=no"]
-    command += ["--error-exitcode=99", f"--log-file={folder}/%p", "--keep-debuginfo=yes"]
+    command += ["--error-exitcode=99", f"--log-file={findings}/log.%p", "--keep-debuginfo=yes"]
     command += [f"--suppressions={HERE / 'valgrind.supp'}"]
     variables = {
         "PICKLETASK_TEST_SLOWDOWN": "30",
@@ -113,7 +118,7 @@ def main():
         for name, flags in ("CFLAGS", cflags), ("LDFLAGS", ldflags):
             environment[name] = " ".join(filter(None, [flags, os.environ.get(name)]))
         done = subprocess.run(command, cwd=ROOT, env=environment)
-        findings = [path.read_text(errors="replace") for path in sorted(Path(folder).glob("[0-9]*"))]
+        findings = [path.read_text(errors="replace") for path in sorted(Path(folder).iterdir())]
     findings = list(filter(None, findings))
     for text in findings:
         print(text)
