@@ -212,12 +212,12 @@ def say(text):
     print(f"pickletask: {text}", file=sys.stderr, flush=True)
 
 
-def check_compiler():
-    """Failure if there is plainly no C compiler: pip would take a minute to come to it."""
-    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    compiler = shlex.split(command)[0]
-    if shutil.which(compiler) is None:
-        raise Failure(f"no C compiler: {compiler} not found; install gcc or clang, or set CC")
+def find_compiler():
+    """The C compiler's command; Failure if there's plainly none: pip would take a minute for it."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if shutil.which(command[0]) is None:
+        raise Failure(f"no C compiler: {command[0]} not found; install gcc or clang, or set CC")
+    return command
 
 
 def main():
@@ -233,7 +233,7 @@ def main():
         raise Failure(f"{interpreter or sys.executable} is not a supported Python")
     if interpreter.lack:
         raise Failure(f"{interpreter} has {interpreter.lack}")
-    check_compiler()
+    find_compiler()
     environment = Environment(interpreter, options.asserts, options.tool)
     environment.make(filter(None, options.extras.split(",")))
     program, *arguments = options.command

@@ -20,11 +20,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from pathlib import Path
 
 import common
+import env
 from common import ROOT, Failure
 
 HERE = Path(__file__).resolve().parent
@@ -34,33 +34,25 @@ READABLE = "-O1 -g -fno-omit-frame-pointer"
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
-def compiler():
-    """The command of the C compiler, as setup.py finds it."""
-    return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
-
-
 def output_of(*command):
     """What COMMAND prints; nothing if it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError:
-        return ""
+    done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else ""
 
 
-def asan_library(flags):
-    """The path of the library that the compiler links with by FLAGS."""
+def asan_library(compiler, flags):
+    """The path of the library that COMPILER links with by FLAGS."""
     with tempfile.TemporaryDirectory(prefix="pickletask-") as folder:
         source, module = Path(folder, "empty.c"), Path(folder, "empty.so")
         source.write_text("int empty;\n")
-        output_of(*compiler(), *flags.split(), "-shared", "-fPIC", source, "-o", module)
+        output_of(*compiler, *flags.split(), "-shared", "-fPIC", source, "-o", module)
         linked = output_of("ldd", module)
     for line in linked.splitlines():
         name, _, path = line.strip().partition(" => ")
         if "asan" in name and path.startswith("/"):
             return path.partition(" (")[0]
     raise Failure(
-        f"{compiler()[0]} cannot link for AddressSanitizer: install its run-time library "
+        f"{compiler[0]} cannot link for AddressSanitizer: install its run-time library "
         "(gcc: libasan; clang: compiler-rt)"
     )
 
@@ -70,12 +62,13 @@ def asan(findings):
 
     Findings go to files in the folder FINDINGS: pytest would swallow those of its own process.
     """
-    is_clang = "clang" in output_of(*compiler(), "--version")
+    compiler = env.find_compiler()
+    is_clang = "clang" in output_of(*compiler, "--version")
     flags = SANITIZERS + " -shared-libasan" * is_clang
     # A crash is to remain one: some tests make one, and faulthandler says more about the others.
     options = f"log_path={findings}/log:abort_on_error=1:handle_segv=0:handle_sigbus=0"
     variables = {
-        "LD_PRELOAD": asan_library(flags),
+        "LD_PRELOAD": asan_library(compiler, flags),
         # CPython never frees all that it has.
         "ASAN_OPTIONS": f"{options}:detect_leaks=0:detect_stack_use_after_return=0"
         ":allocator_may_return_null=1",
@@ -104,11 +97,16 @@ def valgrind(findings):
     return flags, "", variables, [*command, "python"]
 
 
+TOOLS = {"asan": asan, "valgrind": valgrind}
+
+
 def main():
     """Run the suite; the status for the shell."""
-    tool, *arguments = sys.argv[1:]
+    tool, *arguments = sys.argv[1:] or [""]
+    if tool not in TOOLS:
+        raise Failure(f"no tool {tool!r}; there are {', '.join(TOOLS)}")
     with tempfile.TemporaryDirectory(prefix="pickletask-") as folder:
-        cflags, ldflags, variables, python = {"asan": asan, "valgrind": valgrind}[tool](folder)
+        cflags, ldflags, variables, python = TOOLS[tool](folder)
         variables["PYTHONMALLOC"] = "malloc"
         command = [sys.executable, HERE / "env.py", "--asserts", "--tool", tool, "--extras", "test"]
         command += ["--", "env", "-u", "CFLAGS", "-u", "LDFLAGS"]
