@@ -49,8 +49,10 @@ def asan_library(compiler, flags):
         linked = output_of("ldd", module)
     for line in linked.splitlines():
         name, _, path = line.strip().partition(" => ")
-        if "asan" in name and path.startswith("/"):
-            return path.partition(" (")[0]
+        if "asan" in name:
+            # The loader doesn't look where clang keeps it.
+            found = output_of(*compiler, f"-print-file-name={name}").strip()
+            return path.partition(" (")[0] if path.startswith("/") else found
     raise Failure(
         f"{compiler[0]} cannot link for AddressSanitizer: install its run-time library "
         "(gcc: libasan; clang: compiler-rt)"
