@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+#: How many times slower everything runs, because a tool watches. Who repeats does so less often.
+SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
+
 try:
     import hypothesis
 except ImportError:
@@ -24,7 +27,12 @@ except ImportError:
     pass
 else:
     hypothesis.settings.register_profile(
-        "ci", deadline=None, print_blob=True, max_examples=60, derandomize=True, database=None
+        "ci",
+        deadline=None,
+        print_blob=True,
+        max_examples=max(60 // SLOWDOWN, 5),
+        derandomize=True,
+        database=None,
     )
     hypothesis.settings.register_profile(
         "fuzz", deadline=None, print_blob=True, max_examples=5000, derandomize=False
@@ -32,9 +40,6 @@ else:
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 TESTS = Path(__file__).resolve().parent
-
-#: How many times slower everything runs, because a tool watches.
-SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
 
 #: The command that runs a program with valgrind watching; empty without it.
 VALGRIND = shlex.split(os.environ.get("PICKLETASK_TEST_VALGRIND", ""))
