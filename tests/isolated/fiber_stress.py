@@ -410,7 +410,7 @@ def dropped_callable(how):
 
 def signals(how):
     signal.signal(signal.SIGALRM, lambda *details: schedule())
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005 * SLOWDOWN, 0.0005 * SLOWDOWN)
     for _ in range(5):
         tasklet(churn)(2000)
     run()
