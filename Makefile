@@ -14,13 +14,15 @@ export PYTHON
 
 run = @sh .ci/python .ci
 
-.PHONY: help demo test test-all test-flavours pythons bench check format clean
+.PHONY: help demo test test-all test-flavours asan valgrind pythons bench check format clean
 
 help:
 	@echo 'make demo           run the demonstration; ARGS="--help" lists its options'
 	@echo 'make test           run the test suite; ARGS="-k word" goes to pytest'
 	@echo 'make test-all       run the suite on every supported Python found'
 	@echo 'make test-flavours  run it with -X dev, -X importtime, -X perf, a fixed hash seed, and the JIT'
+	@echo 'make asan           run the suite with AddressSanitizer and UBSan'
+	@echo 'make valgrind       run the suite in valgrind; takes hours'
 	@echo 'make pythons        bring further Pythons into build/; ARGS="--debug" debug builds, too'
 	@echo 'make bench          run the benchmarks'
 	@echo 'make check          format, layers, warnings as errors, stubs'
@@ -37,6 +39,12 @@ test:
 
 test-all:
 	$(run)/test_all.py --pythons '$(PYTHONS)' $(ARGS)
+
+asan:
+	$(run)/test_tool.py asan $(ARGS)
+
+valgrind:
+	$(run)/test_tool.py valgrind $(ARGS)
 
 test-flavours:
 	$(run)/test_all.py --flavours all --pythons '$(PYTHONS)' $(ARGS)

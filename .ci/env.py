@@ -1,10 +1,10 @@
 """Makes or refreshes this interpreter's own environment in build/ and runs a command in it.
 
-    python .ci/env.py [--asserts] [--extras test,bench,check] -- COMMAND [ARG ...]
+    python .ci/env.py [--asserts] [--tool NAME] [--extras test,bench,check] -- COMMAND [ARG ...]
 
 An environment is a folder of one interpreter and one kind of build, shared with no other:
 
-    build/<version>-<hash of the interpreter>-<release|asserts>/
+    build/<version>-<hash of the interpreter>-<release|asserts|asan|valgrind>/
         venv/       the virtual environment, pickletask installed in it
         objects/    what the compiler made
         stamps.json what the three steps were last done for: venv, extras, build
@@ -72,9 +72,9 @@ def is_source(path):
 class Environment:
     """One folder below build/, see the heading."""
 
-    def __init__(self, interpreter, asserts):
+    def __init__(self, interpreter, asserts, tool=""):
         self.interpreter = interpreter
-        kind = "asserts" if asserts else "release"
+        kind = tool or ("asserts" if asserts else "release")
         version = "{}.{}.{}".format(*interpreter.version)
         identity = digest(interpreter.executable, *map(str, interpreter.identity))[:6]
         self.folder = ROOT / "build" / f"{version}-{identity}-{kind}"
@@ -212,18 +212,19 @@ def say(text):
     print(f"pickletask: {text}", file=sys.stderr, flush=True)
 
 
-def check_compiler():
-    """Failure if there is plainly no C compiler: pip would take a minute to come to it."""
-    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    compiler = shlex.split(command)[0]
-    if shutil.which(compiler) is None:
-        raise Failure(f"no C compiler: {compiler} not found; install gcc or clang, or set CC")
+def find_compiler():
+    """The C compiler's command; Failure if there's plainly none: pip would take a minute for it."""
+    command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if shutil.which(command[0]) is None:
+        raise Failure(f"no C compiler: {command[0]} not found; install gcc or clang, or set CC")
+    return command
 
 
 def main():
     """Make the environment and become the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--asserts", action="store_true", help="build with asserts on")
+    parser.add_argument("--tool", default="", help="build for this tool, by CFLAGS and LDFLAGS")
     parser.add_argument("--extras", default="", help="extras of pyproject.toml to install")
     parser.add_argument("command", nargs="+", help="what to run, looked for in the venv first")
     options = parser.parse_args()
@@ -232,8 +233,8 @@ def main():
         raise Failure(f"{interpreter or sys.executable} is not a supported Python")
     if interpreter.lack:
         raise Failure(f"{interpreter} has {interpreter.lack}")
-    check_compiler()
-    environment = Environment(interpreter, options.asserts)
+    find_compiler()
+    environment = Environment(interpreter, options.asserts, options.tool)
     environment.make(filter(None, options.extras.split(",")))
     program, *arguments = options.command
     if (environment.bin / program).exists():

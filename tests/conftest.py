@@ -7,6 +7,7 @@ or import them: ``from conftest import run_isolated``.
 import os
 import pickle
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+#: How many times slower everything runs, because a tool watches. Who repeats does so less often.
+SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
+
 try:
     import hypothesis
 except ImportError:
@@ -23,7 +27,12 @@ except ImportError:
     pass
 else:
     hypothesis.settings.register_profile(
-        "ci", deadline=None, print_blob=True, max_examples=60, derandomize=True, database=None
+        "ci",
+        deadline=None,
+        print_blob=True,
+        max_examples=max(60 // SLOWDOWN, 5),
+        derandomize=True,
+        database=None,
     )
     hypothesis.settings.register_profile(
         "fuzz", deadline=None, print_blob=True, max_examples=5000, derandomize=False
@@ -31,6 +40,11 @@ else:
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 TESTS = Path(__file__).resolve().parent
+
+#: The command that runs a program with valgrind watching; empty without it.
+VALGRIND = shlex.split(os.environ.get("PICKLETASK_TEST_VALGRIND", ""))
+#: The command for a child that is to be watched as this process is.
+WATCHED_PYTHON = [*VALGRIND, sys.executable]
 
 # Runs the script argv[1] as __main__ with every task softened at each switch.
 SOFTLY = """
@@ -118,7 +132,7 @@ def run_isolated(
         else:
             script = Path(folder) / "script.py"
             script.write_text(code_or_path, encoding="utf-8")
-        command = [sys.executable, "-X", "faulthandler", *flags]
+        command = [*WATCHED_PYTHON, "-X", "faulthandler", *flags]
         command += ["-c", SOFTLY] if mode == "soft" else []
         command += [str(script), *map(str, args)]
         return run_command(command, folder, timeout, input, expect, env or {})
@@ -138,13 +152,13 @@ def run_command(command, folder, timeout, input, expect, env):
     hung = False
     try:
         try:
-            out, err = process.communicate(input, timeout)
+            out, err = process.communicate(input, timeout * SLOWDOWN)
         except subprocess.TimeoutExpired:
             hung = True
             # faulthandler prints every thread's traceback on SIGABRT.
             process.send_signal(signal.SIGABRT)
             try:
-                out, err = process.communicate(timeout=10)
+                out, err = process.communicate(timeout=10 * SLOWDOWN)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 out, err = process.communicate()

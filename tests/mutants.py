@@ -11,6 +11,7 @@ import _compat_pickle
 import collections
 import gc
 import io
+import os
 import pickle
 import random
 import signal
@@ -21,6 +22,11 @@ import programs
 
 import pickletask
 from pickletask import channel, schedule_remove, tasklet
+
+#: How many times slower everything runs, because a tool watches; then only each so many is tried.
+#: An odd number: what is tried in turn should remain so.
+SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
+STEP = SLOWDOWN | 1
 
 # ---- what is damaged ------------------------------------------------------
 
@@ -491,7 +497,7 @@ class Trial:
         self.wrong = collections.Counter()
         signal.signal(signal.SIGPROF, on_alarm)
 
-    def run(self, number, load, seconds=10):
+    def run(self, number, load, seconds=10 * SLOWDOWN):
         self.note(number)
         try:
             self.run_timed(number, load, seconds)

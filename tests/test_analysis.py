@@ -13,7 +13,7 @@ from opcode import _inline_cache_entries, opmap
 from pathlib import Path
 
 import pytest
-from conftest import run_isolated
+from conftest import SLOWDOWN, run_isolated
 
 from pickletask import _core
 
@@ -1036,9 +1036,9 @@ print(refused, accepted)
 @pytest.mark.parametrize("seed", range(3))
 def test_mutatedCode_neverCrashes(seed):
     """Any bytes give a result or a ValueError."""
-    out = run_isolated(MUTATE, seed, os.environ.get("PICKLETASK_TEST_MUTANTS", 4000)).stdout
-    refused, accepted = map(int, out.split())
-    assert refused > 500 and accepted > 500
+    count = int(os.environ.get("PICKLETASK_TEST_MUTANTS", 4000)) // SLOWDOWN
+    refused, accepted = map(int, run_isolated(MUTATE, seed, count).stdout.split())
+    assert min(refused, accepted) > 500 // SLOWDOWN
 
 
 def test_randomBytes_neverCrash():

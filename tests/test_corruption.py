@@ -19,13 +19,13 @@ from pathlib import Path
 import mutants
 import programs
 import pytest
-from conftest import child_environment
+from conftest import SLOWDOWN, WATCHED_PYTHON, child_environment
 
 import pickletask
 from pickletask import schedule_remove
 
 HERE = Path(__file__).resolve().parent
-# For each of the originals.
+# For each of the originals; counted as if all were tried.
 STATE_MUTANTS = int(os.environ.get("STATE_MUTANTS", 10_000))
 
 TRIED = {}
@@ -34,12 +34,12 @@ TRIED = {}
 def run_mutants(kind, name, first, end, note, timeout):
     """Try mutants in a process: (its CompletedProcess, the number of the last one it tried)."""
     note.write_bytes(struct.pack("q", -1))
-    command = [sys.executable, "-X", "faulthandler", "-W", "ignore"]
+    command = [*WATCHED_PYTHON, "-X", "faulthandler", "-W", "ignore"]
     command += [str(HERE / "isolated/mutate.py"), kind, name, str(first), str(end), str(note)]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=timeout, env=child_environment(), text=True,
-            errors="replace",
+            command, capture_output=True, timeout=timeout * SLOWDOWN, env=child_environment(),
+            text=True, errors="replace",
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         done = subprocess.CompletedProcess(command, "hung", error.stdout or "", error.stderr or "")
@@ -88,20 +88,22 @@ def test_enough_mutants_are_tried():
     if len(TRIED) < 2 * len(mutants.ORIGINALS):
         pytest.skip("not all of them were asked for")
     by_bytes = sum(result["tried"] for (kind, _), result in TRIED.items() if kind == "bytes")
-    assert by_bytes >= 20_000 and sum(result["tried"] for result in TRIED.values()) >= 100_000
+    in_all = sum(result["tried"] for result in TRIED.values())
+    assert by_bytes >= 20_000 / mutants.STEP and in_all >= 100_000 / mutants.STEP
 
 
 def test_mutant_that_crashes_is_told(tmp_path):
     """The harness finds a crash: here one made on purpose."""
+    fatal = 7 * mutants.STEP
     script = (
         "import sys, mutants, os\n"
         "original = mutants.Trial.run\n"
         "def run(self, number, load):\n"
         "    original(self, number, load)\n"
-        "    if number == 7: os.abort()\n"
+        f"    if number == {fatal}: os.abort()\n"
         "mutants.Trial.run = run\n"
         f"path = {str(HERE / 'isolated/mutate.py')!r}\n"
-        f"sys.argv = [path, 'bytes', 'one deep', '0', '20', {str(tmp_path / 'note')!r}]\n"
+        f"sys.argv = [path, 'bytes', 'one deep', '0', '{2 * fatal}', {str(tmp_path / 'note')!r}]\n"
         "exec(compile(open(path).read(), path, 'exec'))\n"
     )
     (tmp_path / "note").write_bytes(struct.pack("q", -1))
@@ -111,7 +113,7 @@ def test_mutant_that_crashes_is_told(tmp_path):
         capture_output=True,
     )
     assert done.returncode < 0
-    assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == 7
+    assert struct.unpack("q", (tmp_path / "note").read_bytes())[0] == fatal
 
 
 # ---- what the errors say --------------------------------------------------

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import child_environment, without_import_times
+from conftest import SLOWDOWN, child_environment, without_import_times
 
 import pickletask
 from pickletask import __main__, demo, demo_relay, demo_report, demo_task, demo_worker
@@ -57,7 +57,7 @@ def start(*arguments, stdout=subprocess.PIPE, **options):
 def finish(process, timeout=120):
     """Wait for a demonstration, (status, stdout, stderr); nobody of its session is left."""
     try:
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(timeout=timeout * SLOWDOWN)
         assert_session_ends(process)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
@@ -68,7 +68,7 @@ def finish(process, timeout=120):
 
 def assert_session_ends(process):
     """All processes that PROCESS has started end by themselves, soon."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 30 * SLOWDOWN
     while session_lives(process.pid):
         if time.monotonic() > end:
             pytest.fail("a process of the demonstration is left")

@@ -10,6 +10,7 @@ import sys
 import differential
 import programs
 import pytest
+from conftest import SLOWDOWN
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 
@@ -96,7 +97,7 @@ def batch(count, global_writes):
 def test_programs_resume_in_fresh_processes_at_every_suspension(
     mode, place, tmp_path, run_isolated
 ):
-    count = 30 if settings.default.max_examples < 1000 else 300
+    count = 300 if settings.default.max_examples >= 1000 else max(30 // SLOWDOWN, 3)
     entries, expected = [], []
     for number, source in enumerate(batch(count, place == "by value")):
         module = None if place == "by value" else f"generated_{number}"

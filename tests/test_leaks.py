@@ -35,6 +35,8 @@ def run_with_plugin(*arguments, seconds="inf"):
     """Run pytest with the plugin in a fresh process; return its exit status and output."""
     paths = os.pathsep.join([str(TESTS / "isolated"), *sys.path])
     environment = dict(os.environ, PYTHONPATH=paths, LEAK_SECONDS=str(seconds))
+    # Allocators that tools prescribe don't count.
+    environment["PYTHONMALLOC"] = "default"
     # What pytest itself collects of each test would count: output, and errors nobody raises.
     left_out = ("cacheprovider", "unraisableexception", "threadexception")
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "leak_plugin"]

@@ -314,6 +314,26 @@ def test_make_without_compiler_says_so_in_one_line(checkout):
     assert_one_line(run(command, checkout, CC="/nonexistent/cc"), "no C compiler: /nonexistent/cc")
 
 
+def test_asan_without_its_library_says_so_in_one_line(checkout, tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    command = [sys.executable, ".ci/test_tool.py", "asan"]
+    result = run(command, checkout, CC=str(compiler))
+    assert_one_line(result, "/cc cannot link for AddressSanitizer: install its run-time library")
+
+
+def test_valgrind_without_valgrind_says_so_in_one_line(checkout, tmp_path):
+    command = [sys.executable, ".ci/test_tool.py", "valgrind"]
+    assert_one_line(run(command, checkout, PATH=str(tmp_path)), "valgrind not found: install it")
+    program = tmp_path / "bin" / "valgrind"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    result = run(command, checkout, PATH=str(program.parent))
+    assert_one_line(result, "no .*/include/valgrind/memcheck.h: install valgrind's development")
+
+
 def test_make_without_ensurepip_says_so_in_one_line(checkout, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as util\n"

@@ -13,6 +13,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from conftest import VALGRIND
 
 ROOT = Path(__file__).resolve().parent.parent
 STACK = ROOT / "src" / "stack"
@@ -54,6 +55,16 @@ BUILDS = {
 
 # What a compiler or system may lack.
 OPTIONAL = {"release", "failing", "sanitized"}
+
+if VALGRIND:
+    BUILDS["valgrind"] = ["-O1", "-DPICKLETASK_VALGRIND"]
+
+# The programs have sanitizers of their own, or are to have none.
+ENVIRONMENT = {
+    name: text
+    for name, text in os.environ.items()
+    if name not in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
+}
 
 TESTS = re.findall(r"^    TEST\((\w+)\)", SOURCE.read_text(encoding="utf-8"), re.M)
 
@@ -108,8 +119,14 @@ def program(request, tmp_path_factory):
 @pytest.mark.parametrize("name", TESTS)
 def test_stack(program, name):
     """Run one test of the C program."""
+    command = VALGRIND if program.name == "valgrind" else []
     done = subprocess.run(
-        [str(program), name], capture_output=True, text=True, timeout=600, errors="replace"
+        [*command, str(program), name],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        errors="replace",
     )
     if done.returncode == SKIPPED:
         pytest.skip("not in this build or system")

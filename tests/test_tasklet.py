@@ -12,6 +12,7 @@ import traceback
 import weakref
 
 import pytest
+from conftest import SLOWDOWN
 
 import pickletask
 from pickletask import TaskletExit, bomb, channel, getcurrent, getmain, run, schedule, tasklet
@@ -1114,7 +1115,7 @@ def test_del_many_nested_ends_all():
 
 def test_del_many_nested_new_ones_does_not_overflow():
     task = None
-    for _ in range(100_000):
+    for _ in range(100_000 // SLOWDOWN):
         task = tasklet((lambda inner: lambda: inner)(task), ())
     del task
 
@@ -1552,7 +1553,7 @@ def test_recursion_deep_survives_switches():
 
 
 def test_many_tasklets_are_alive_at_once():
-    count = 100_000
+    count = 100_000 // SLOWDOWN
     done = []
 
     def function(n):

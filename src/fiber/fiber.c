@@ -29,6 +29,7 @@
 #include "distance.h"
 #include "landing.h"
 #include "soften.h"
+#include "stack/tools.h"
 
 #include <stddef.h>
 
@@ -235,6 +236,7 @@ fiber_main(void *argument)
     fiber_thread *t = argument;
     void *nowhere;
 
+    tools_arrive(NULL);
     release_dead_stack(t);
     for (;;) {
         fiber *f = t->current;
@@ -251,6 +253,7 @@ fiber_main(void *argument)
         t->stacks--;
         t->dead_stack = s;
         fiber_unpark(to);
+        tools_leave(NULL, to->stack);
         stack_swap(&nowhere, to->sp, NULL);
         Py_UNREACHABLE();
     }
@@ -296,6 +299,7 @@ fiber_switch(fiber_thread *t, fiber *to, const fiber_call *call)
 {
     fiber *from = t->current;
     fiber_saved saved;
+    void *mark;
     PyObject *result;
 
     assert(fiber_check(from) && fiber_check(to));
@@ -312,8 +316,10 @@ fiber_switch(fiber_thread *t, fiber *to, const fiber_call *call)
     park(t, from);
     fiber_unpark(to);
     t->current = to;
+    tools_leave(&mark, to->stack);
     stack_swap(&from->sp, to->sp, NULL);
 
+    tools_arrive(&mark);
     release_dead_stack(t);
     from->saved = NULL;
     from->sp = NULL;

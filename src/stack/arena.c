@@ -19,16 +19,13 @@
    Called by stack.c only. */
 
 #include "arena.h"
+#include "tools.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-
-#ifdef PICKLETASK_VALGRIND
-#  include <valgrind/valgrind.h>
-#endif
 
 #ifndef MAP_ANONYMOUS
 #  define MAP_ANONYMOUS MAP_ANON
@@ -122,11 +119,9 @@ arena_free(stack_arena *arena)
     int saved_errno = errno;
 
     assert(arena->live == 0);
-#ifdef PICKLETASK_VALGRIND
     for (size_t i = 0; i < arena->used; i++) {
-        VALGRIND_STACK_DEREGISTER(arena->stacks[i].valgrind_id);
+        tools_remove(&arena->stacks[i]);
     }
-#endif
     /* Where the kernel joined this mapping with a neighbour's, unmapping
        splits them again, for which it may lack room.  Then address space is
        lost, but no memory. */
@@ -186,9 +181,7 @@ arena_carve(stack_arena *arena, stack_guard *kind)
         return NULL;
     }
     arena->used++;
-#ifdef PICKLETASK_VALGRIND
-    s->valgrind_id = VALGRIND_STACK_REGISTER(s->low, s->high);
-#endif
+    tools_add(s);
     return s;
 }
 

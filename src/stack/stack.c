@@ -22,6 +22,7 @@
 
 #include "stack.h"
 #include "arena.h"
+#include "tools.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,20 +58,6 @@
 
 /* Far more than any system can map, yet nothing computed of it overflows. */
 #define STACK_SIZE_LIMIT (SIZE_MAX / 4)
-
-#if defined(__SANITIZE_ADDRESS__)
-#  define HAVE_ASAN 1
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-#    define HAVE_ASAN 1
-#  endif
-#endif
-#ifndef HAVE_ASAN
-#  define HAVE_ASAN 0
-#endif
-#if HAVE_ASAN
-#  include <sanitizer/asan_interface.h>
-#endif
 
 /* ------------------------------------------------------------------------- */
 /* Invariants */
@@ -127,15 +114,7 @@ runs_on(const stack *s)
 #endif
 
 /* ------------------------------------------------------------------------- */
-/* Scribbling and sanitizers */
-
-void
-stack_unpoison(stack *s)
-{
-#if HAVE_ASAN
-    __asan_unpoison_memory_region(s->low, (size_t)(s->high - s->low));
-#endif
-}
+/* Scribbling */
 
 /* Overwrites the pages in use, so that whoever still looks at them stumbles
    here and now.  Touches no others: tests measure memory.  Testing builds
@@ -149,6 +128,7 @@ scribble(stack *s)
     size_t page = page_size();
     int saved_errno = errno;
 
+    tools_open(s);
     for (char *low = s->low; low < s->high; low += BATCH * page) {
         size_t rest = (size_t)(s->high - low);
         size_t pages = rest / page < BATCH ? rest / page : BATCH;
@@ -388,6 +368,7 @@ stack_acquire(stack_pool *pool)
     assert(pool_check(pool));
     if (pool->free != NULL) {
         s = pop_free(pool);
+        tools_open(s);
     }
     else {
         s = take_unused(pool);
@@ -410,8 +391,8 @@ stack_release(stack_pool *pool, stack *s)
     assert(s->flags & STACK_LIVE);
     assert(s->arena->pool == pool);
     assert(!runs_on(s));
-    stack_unpoison(s);
     scribble(s);
+    tools_close(s);
     s->flags = 0;
     s->arena->live--;
     pool->live--;

@@ -42,7 +42,7 @@ typedef struct stack {
     struct stack *previous;     /* in the same, while hot or warm */
     stack_arena *arena;         /* borrowed: where the memory comes from */
     unsigned flags;             /* of STACK_LIVE, STACK_EMPTY */
-    unsigned valgrind_id;
+    unsigned valgrind_id;       /* see tools.h */
 } stack;
 
 #define STACK_LIVE 1u           /* acquired and not yet released */
@@ -117,10 +117,6 @@ void *stack_swap(void **save, void *to, void *value);
 /* Aborts if an invariant of `s` is broken (in builds with assertions);
    returns true, so that it can be asserted. */
 bool stack_check(const stack *s);
-
-/* Tells AddressSanitizer that the frames on this stack are gone.  Needed
-   whenever frames are abandoned without returning; stack_release() does. */
-void stack_unpoison(stack *s);
 
 #pragma GCC visibility pop
 

@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #include "stack/arena.h"
 #include "stack/stack.h"
+#include "stack/tools.h"
 
 #include <errno.h>
 #include <fenv.h>
@@ -30,16 +31,15 @@
 #include <unistd.h>
 #include <unwind.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#  define HAVE_ASAN 1
-#elif defined(__has_feature)
-#  if __has_feature(address_sanitizer)
-#    define HAVE_ASAN 1
-#  endif
+#if TOOLS_ASAN
+#  include <sanitizer/asan_interface.h>
 #endif
-#ifndef HAVE_ASAN
-#  define HAVE_ASAN 0
+#if TOOLS_VALGRIND
+#  include <valgrind/memcheck.h>
 #endif
+
+/* Tools take memory for themselves, and don't bear with the lack of it. */
+#define WATCHED (TOOLS_ASAN || TOOLS_VALGRIND)
 
 enum outcome { PASSED = 0, FAILED = 1, SKIPPED = 77 };
 
@@ -119,6 +119,15 @@ mapping_count(void)
         fclose(file);
     }
     return count;
+}
+
+/* Lets a test look at what is left on a stack from its last use. */
+static void
+accept_contents(stack *s)
+{
+#if TOOLS_VALGRIND
+    (void)VALGRIND_MAKE_MEM_DEFINED(s->low, (size_t)(s->high - s->low));
+#endif
 }
 
 static bool
@@ -357,7 +366,7 @@ prepare_accepts_any_top(void)
         for (char *p = top; p < s->high; p++) {
             CHECK(*p == 0x5A);
         }
-        stack_unpoison(s);
+        tools_open(s);
     }
     stack_release(&pool, s);
     stack_pool_fini(&pool);
@@ -728,7 +737,7 @@ acquire_many(size_t total, size_t size)
     /* Only kernels without light guards may run out. */
     CHECK(got == total || pool.guard == STACK_GUARD_MPROTECT);
     resident = resident_bytes() - resident;
-#if !HAVE_ASAN && defined(__linux__)
+#if !WATCHED && defined(__linux__)
     if (pool.guard == STACK_GUARD_LIGHT && mapping_count() > 0) {
         CHECK(resident / total < 2 * page);
         CHECK(mapping_count() < total / 50 + 100);
@@ -751,13 +760,13 @@ acquire_many(size_t total, size_t size)
 static enum outcome
 acquire_gives_100000_stacks(void)
 {
-    return acquire_many(HAVE_ASAN ? 1000 : 100 * 1000, STACK_SIZE);
+    return acquire_many(WATCHED ? 1000 : 100 * 1000, STACK_SIZE);
 }
 
 static enum outcome
 acquire_gives_10000_large_stacks(void)
 {
-    return acquire_many(HAVE_ASAN ? 10 : 10 * 1000, 8192 * KIB);
+    return acquire_many(WATCHED ? 10 : 10 * 1000, 8192 * KIB);
 }
 
 static enum outcome
@@ -798,6 +807,7 @@ release_scribbles(void)
     s->low[page] = 1;
     stack_release(&pool, s);
     CHECK(stack_acquire(&pool) == s);
+    accept_contents(s);
     CHECK(s->high[-1] == (char)0xDB);
     CHECK(s->high[-(ptrdiff_t)page] == (char)0xDB);
     CHECK(s->low[page] == (char)0xDB);
@@ -875,6 +885,112 @@ release_refuses_misuse(void)
 }
 
 /* ------------------------------------------------------------------------- */
+/* Tools */
+
+#if TOOLS_ASAN
+static void
+look_at_stack(void *argument)
+{
+    stack *s = argument;
+
+    _exit(*(volatile char *)(s->high - KIB) != 0);
+}
+
+/* Whether AddressSanitizer takes an address on the running stack for one. */
+static bool
+stack_is_known(void)
+{
+    char name[100];
+    char local;
+    void *start;
+    size_t size;
+    const char *kind = __asan_locate_address(&local, name, sizeof(name),
+                                             &start, &size);
+
+    return strcmp(kind, "stack") == 0;
+}
+
+static void
+come_and_go(void *argument)
+{
+    counter *c = argument;
+    void *mark;
+
+    tools_arrive(NULL);
+    CHECK(stack_is_known());
+    tools_leave(&mark, NULL);
+    stack_swap(&c->self, c->caller, NULL);
+    tools_arrive(&mark);
+    CHECK(stack_is_known());
+    tools_leave(NULL, NULL);
+    stack_swap(&c->self, c->caller, NULL);
+}
+
+static void
+come_and_go_twice(stack *s)
+{
+    void *mark;
+    counter c;
+
+    c.self = stack_prepare(s->high, come_and_go, &c);
+    for (int i = 0; i < 2; i++) {
+        tools_leave(&mark, s);
+        stack_swap(&c.caller, c.self, NULL);
+        tools_arrive(&mark);
+        CHECK(stack_is_known());
+    }
+}
+#endif
+
+static enum outcome
+tools_know_what_runs(void)
+{
+#if TOOLS_ASAN
+    stack_pool pool;
+    stack *s;
+
+    stack_pool_init(&pool, STACK_SIZE);
+    s = stack_acquire(&pool);
+    CHECK(s != NULL);
+    come_and_go_twice(s);
+    come_and_go_twice(s);
+    stack_release(&pool, s);
+    stack_pool_fini(&pool);
+    return PASSED;
+#else
+    return SKIPPED;
+#endif
+}
+
+static enum outcome
+tools_catch_use_of_free_stacks(void)
+{
+#if TOOLS_ASAN
+    stack_pool pool;
+    stack *s;
+    char message[1000];
+    int status;
+
+    stack_pool_init(&pool, STACK_SIZE);
+    s = stack_acquire(&pool);
+    CHECK(s != NULL);
+    status = in_child(look_at_stack, s, message, sizeof(message));
+    CHECK(status == 0);
+    stack_release(&pool, s);
+    status = in_child(look_at_stack, s, message, sizeof(message));
+    CHECK(status != 0 && strstr(message, "use-after-poison") != NULL);
+    CHECK(stack_acquire(&pool) == s);
+    status = in_child(look_at_stack, s, message, sizeof(message));
+    CHECK(status == 0);
+    stack_release(&pool, s);
+    stack_pool_fini(&pool);
+    return PASSED;
+#else
+    return SKIPPED;
+#endif
+}
+
+/* ------------------------------------------------------------------------- */
 /* Memory */
 
 /* Acquires `total` stacks and touches `touched` bytes of each.  Returns by
@@ -901,7 +1017,7 @@ release_gives_most_memory_back(void)
     size_t grown;
     stack_pool pool;
 
-    if (HAVE_ASAN || start == 0) {
+    if (WATCHED || start == 0) {
         return SKIPPED;
     }
     stack_pool_init(&pool, STACK_SIZE);
@@ -933,6 +1049,7 @@ release_keeps_the_top_of_warm_stacks(void)
         bool hot = i < HOT;
         bool warm = i < HOT + WARM;
 
+        accept_contents(s);
         CHECK(s == stacks[COUNT - 1 - i]);
         CHECK((s->high[-1] != 0) == warm);
         CHECK((s->high[-(ptrdiff_t)(32 * KIB)] != 0) == hot);
@@ -958,7 +1075,7 @@ trim_gives_memory_back(void)
     stack_pool pool;
     counter c;
 
-    if (HAVE_ASAN || start == 0) {
+    if (WATCHED || start == 0) {
         return SKIPPED;
     }
     stack_pool_init(&pool, STACK_SIZE);
@@ -1066,7 +1183,7 @@ acquire_fails_without_address_space(void)
     size_t got;
     stack_pool pool;
 
-    if (HAVE_ASAN || mapped == 0) {
+    if (WATCHED || mapped == 0) {
         return SKIPPED;
     }
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
@@ -1118,7 +1235,7 @@ acquire_fails_without_mappings(void)
         }
         fclose(file);
     }
-    if (HAVE_ASAN || max_count == 0 || max_count >= LIMIT) {
+    if (WATCHED || max_count == 0 || max_count >= LIMIT) {
         return SKIPPED;
     }
     stacks = calloc(LIMIT, sizeof(stacks[0]));
@@ -1435,6 +1552,8 @@ static const struct {
     TEST(release_keeps_errno),
     TEST(release_scribbles),
     TEST(release_refuses_misuse),
+    TEST(tools_know_what_runs),
+    TEST(tools_catch_use_of_free_stacks),
     TEST(release_gives_most_memory_back),
     TEST(release_keeps_the_top_of_warm_stacks),
     TEST(trim_gives_memory_back),

@@ -1,4 +1,7 @@
-"""Repeats one operation; memory must not grow with it. Arguments: the operation's name."""
+"""Repeats one operation; memory must not grow with it. Arguments: the operation's name.
+
+With PYTHONMALLOC=malloc Python counts nothing: then the tool that wants it so is the only judge.
+"""
 
 import copy
 import gc
@@ -10,7 +13,7 @@ import weakref
 import pickletask
 from pickletask import run, schedule_remove, tasklet
 
-REPEAT = 100
+REPEAT = 100 if sys.getallocatedblocks() else 5
 ROUNDS = 5
 
 
@@ -313,9 +316,9 @@ def measure(operation, function, repeat):
 
 def check(name, kind):
     operation, function = OPERATIONS[name], KINDS[kind]
-    repeat = REPEAT if kind != "nest_deep" else 12
+    repeat = min(REPEAT, 12) if kind == "nest_deep" else REPEAT
     if "lost" in name:
-        repeat = 20
+        repeat = min(REPEAT, 20)
     measure(operation, function, 10)
     counts = [measure(operation, function, repeat) for _ in range(ROUNDS)]
     # CPython's own caches, of strings above all, fill slowly: what leaks does so in each round.

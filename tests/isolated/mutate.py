@@ -22,7 +22,8 @@ def restrain():
     now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     limit = now + (2 << 30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CPU, (900, 900))
+    seconds = 900 * mutants.SLOWDOWN
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.addaudithook(refuse)
     # Exceptions in mutants that are dropped are no news.
@@ -75,7 +76,8 @@ def main(kind, name, first, end, place):
         for cls in (mutants.GuardedUnpickler, mutants.GuardedPythonUnpickler):
             mutants.exercise(cls(io.BytesIO(data)).load())
     restrain()
-    for number in range(first, end):
+    numbers = range(first, end, mutants.STEP)
+    for number in numbers:
         mutant, load = make(number)
         if end - first == 1:
             print("mutant", mutant.hex() if kind == "bytes" else number, flush=True)
@@ -83,7 +85,7 @@ def main(kind, name, first, end, place):
         if end - first == 1 and kind == "state":
             print("damaged", mutant.done)
     print(json.dumps({
-        "tried": end - first, "loaded": trial.loaded, "refused": trial.refused,
+        "tried": len(numbers), "loaded": trial.loaded, "refused": trial.refused,
         "slow": trial.slow, "hung": trial.hung, "errors": trial.wrong,
     }))  # fmt: skip
 
