@@ -56,6 +56,7 @@ _REDUCERS = {
     types.TracebackType: _core._reduce_traceback,
     types.ModuleType: _reduce_module,
     **dict.fromkeys(_GENERATORS, _core._reduce_generator),
+    **dict.fromkeys(_core._ITERATORS, getattr(_core, "_reduce_iterator", None)),
 }
 
 

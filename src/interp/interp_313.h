@@ -32,6 +32,8 @@
 #define INTERP_FUNCTION_TYPE_PARAMS 1
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 0
+/* Has itertools reducers of its own? */
+#define INTERP_PICKLES_ITERTOOLS 1
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 0

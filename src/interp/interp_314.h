@@ -35,6 +35,8 @@
 #define INTERP_FUNCTION_TYPE_PARAMS 1
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 1
+/* Has itertools reducers of its own? */
+#define INTERP_PICKLES_ITERTOOLS 0
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 0
