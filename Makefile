@@ -14,13 +14,14 @@ export PYTHON
 
 run = @sh .ci/python .ci
 
-.PHONY: help demo test test-all test-flavours pythons bench check format clean
+.PHONY: help demo test test-all test-flavours test-cpython pythons bench check format clean
 
 help:
 	@echo 'make demo           run the demonstration; ARGS="--help" lists its options'
 	@echo 'make test           run the test suite; ARGS="-k word" goes to pytest'
 	@echo 'make test-all       run the suite on every supported Python found'
 	@echo 'make test-flavours  run it with -X dev, -X importtime, -X perf, a fixed hash seed, and the JIT'
+	@echo 'make test-cpython   run the tests of CPython itself in tasklets'
 	@echo 'make pythons        bring further Pythons into build/; ARGS="--debug" debug builds, too'
 	@echo 'make bench          run the benchmarks'
 	@echo 'make check          format, layers, warnings as errors, stubs'
@@ -40,6 +41,10 @@ test-all:
 
 test-flavours:
 	$(run)/test_all.py --flavours all --pythons '$(PYTHONS)' $(ARGS)
+
+test-cpython: export PICKLETASK_TEST_CPYTHON = 1
+test-cpython:
+	$(run)/env.py --asserts --extras test -- pytest -rP tests/test_cpython.py $(ARGS)
 
 pythons:
 	$(run)/pythons.py $(ARGS)
