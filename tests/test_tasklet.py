@@ -1481,6 +1481,32 @@ def test_recursion_depth_is_each_tasklets_own():
     assert log[0] == log[1] > sys.getrecursionlimit() - 50
 
 
+@pytest.mark.parametrize("room", [10, 1000])
+def test_recursion_that_switches_is_limited(room):
+    outcomes = []
+
+    def descend(depth):
+        schedule()
+        return depth if depth > 2 * room else descend(depth + 1)
+
+    def function():
+        try:
+            outcomes.append(descend(0))
+        except RecursionError:
+            outcomes.append("limited")
+
+    old = sys.getrecursionlimit()
+    tasklet(function)()
+    tasklet(function)()
+    try:
+        # A tasklet isn't deep: it may set a limit that is too low here.
+        tasklet(sys.setrecursionlimit)(room).run()
+        run()
+    finally:
+        sys.setrecursionlimit(old)
+    assert outcomes == ["limited", "limited"]
+
+
 RECURSIONS = {
     "python": lambda f: f(),
     "sorted": lambda f: sorted([0], key=lambda x: f()),

@@ -312,7 +312,9 @@ interp_recursion_limit(PyThreadState *ts)
 static inline void
 interp_set_depth(PyThreadState *ts, int depth)
 {
-    ts->recursion_remaining = interp_remaining(ts, depth);
+    /* The innermost may be the landing frame, which returns at once: it must
+     * not leave room for a call more than there was. */
+    ts->recursion_remaining = interp_remaining(ts, depth - 1) - 1;
 }
 
 /* ---- what code objects carry for us ------------------------------------ */

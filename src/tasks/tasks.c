@@ -21,7 +21,7 @@ leave(tasklet *me, PyObject *value)
 static const arguments_spec retval_spec = {"schedule", 0, 1, {"retval"}};
 
 PyDoc_STRVAR(schedule_doc,
-"schedule($module, /, retval=<the running tasklet>)\n--\n\n"
+"schedule($module, /, retval=...)\n--\n\n"
 "Let the next tasklet in the run queue run; the caller goes to its end.\n"
 "Returns retval when its turn comes.\n\n"
 "Runs other tasklets, and raises what they throw at this one.");
@@ -61,7 +61,7 @@ schedule(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
 }
 
 PyDoc_STRVAR(schedule_remove_doc,
-"schedule_remove($module, /, retval=<the running tasklet>)\n--\n\n"
+"schedule_remove($module, /, retval=...)\n--\n\n"
 "Let the next tasklet in the run queue run; the caller is paused. Returns\n"
 "retval when somebody runs it.\n\n"
 "RuntimeError if there is no other (deadlock). Runs other tasklets, and\n"
