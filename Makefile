@@ -14,7 +14,8 @@ export PYTHON
 
 run = @sh .ci/python .ci
 
-.PHONY: help demo test test-all test-flavours test-cpython asan valgrind pythons bench check format clean
+.PHONY: help demo test test-all test-flavours test-cpython test-arm64 asan valgrind pythons bench check \
+	format clean
 
 help:
 	@echo 'make demo           run the demonstration; ARGS="--help" lists its options'
@@ -24,6 +25,7 @@ help:
 	@echo 'make asan           run the suite with AddressSanitizer and UBSan'
 	@echo 'make valgrind       run the suite in valgrind; takes hours'
 	@echo 'make test-cpython   run the tests of CPython itself in tasklets'
+	@echo 'make test-arm64     run the suite on an emulated aarch64, with pickles that travel; takes hours'
 	@echo 'make pythons        bring further Pythons into build/; ARGS="--debug" debug builds, too'
 	@echo 'make bench          run the benchmarks'
 	@echo 'make check          format, layers, warnings as errors, stubs'
@@ -46,6 +48,9 @@ asan:
 
 valgrind:
 	$(run)/test_tool.py valgrind $(ARGS)
+
+test-arm64:
+	$(run)/arm64.py $(ARGS)
 
 test-flavours:
 	$(run)/test_all.py --flavours all --pythons '$(PYTHONS)' $(ARGS)

@@ -222,15 +222,8 @@ def drive(make, copy=None, send=False):
             it = copy(it)
             assert type(it) is type(originals[-1])
             assert state(it) == state(originals[-1])
-        try:
-            value = it.send(None if turn == 0 or not send else turn)
-        except StopIteration as stop:
-            trace.append(("returned", repr(stop.value)))
+        if not step_generator(it, turn, send, trace):
             break
-        except Exception as error:
-            trace.append(raised(error))
-            break
-        trace.append(("suspended", repr(value)))
     else:
         raise AssertionError("the program doesn't end")
     if copy is not None:
@@ -238,6 +231,23 @@ def drive(make, copy=None, send=False):
     for it in originals:
         close(it)
     return trace
+
+
+def step_generator(it, turn, send, trace):
+    """Run a generator or coroutine to where it waits next, or to its end; is there more to come?
+
+    TURN counts these calls from 0; with SEND, each but the first sends its number.
+    """
+    try:
+        value = it.send(None if turn == 0 or not send else turn)
+    except StopIteration as stop:
+        trace.append(("returned", repr(stop.value)))
+        return False
+    except Exception as error:
+        trace.append(raised(error))
+        return False
+    trace.append(("suspended", repr(value)))
+    return True
 
 
 def close(it):
@@ -297,6 +307,45 @@ def copier(dumps, loads, protocol):
 
 
 # ---- hops through fresh processes -----------------------------------------
+
+
+def is_short(trace):
+    """Is a program of this trace for hop()? One that suspends n times takes n + 1 processes.
+
+    With few long ones, all others share them.
+    """
+    return len(trace) <= HOPS - 5
+
+
+def entries_for(cases, picklers, shift=0):
+    """What hop() takes, protocols and picklers in turn."""
+    entries = []
+    for number, case in enumerate(cases):
+        function = find(case)
+        if hasattr(function, "stays_in_its_process"):
+            continue
+        own = hasattr(function, "own_pickler")
+        turn = number + shift
+        entries.append(
+            {
+                "case": case,
+                "dumps": "pickletask" if own else picklers[turn % len(picklers)],
+                "protocol": 2 + turn // len(picklers) % 4,
+                "data": None,
+                "trace": [],
+            }
+        )
+    return entries
+
+
+def failures(entries, expected):
+    """Of the entries that hop() brought back: those whose trace isn't EXPECTED(case), as text."""
+    found = []
+    for entry in entries:
+        trace = expected(entry["case"])
+        if entry["trace"] != trace or "error" in entry:
+            found.append(f"{entry['case']} {entry['trace']} {trace} {entry.get('error')}")
+    return "\n".join(found)
 
 
 def hop(entries, folder, run_isolated, **options):

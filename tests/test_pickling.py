@@ -113,45 +113,33 @@ def test_generator_resumes_in_copies_wherever_it_waits(case, send, temperature):
 # ---- fresh processes ------------------------------------------------------
 
 
-def entries_for(cases, picklers, shift=0):
-    """What programs.hop() takes, protocols and picklers in turn."""
-    entries = []
-    for number, case in enumerate(cases):
-        function = programs.find(case)
-        if hasattr(function, "stays_in_its_process"):
-            continue
-        own = hasattr(function, "own_pickler")
-        turn = number + shift
-        entries.append(
-            {
-                "case": case,
-                "dumps": "pickletask" if own else picklers[turn % len(picklers)],
-                "protocol": 2 + turn // len(picklers) % 4,
-                "data": None,
-                "trace": [],
-            }
-        )
-    return entries
-
-
-# A case that suspends n times takes n + 1 processes: with few long ones, all others share them.
-def is_short(case):
-    return len(programs.reference(programs.find(case))) <= 25
-
-
 @pytest.mark.parametrize("shift", range(2))
 def test_task_resumes_in_a_fresh_process_at_every_suspension(mode, shift, tmp_path, run_isolated):
-    cases = [case for case in ALL if is_short(case)]
+    def expected(case):
+        return programs.reference(programs.find(case))
+
+    cases = [case for case in ALL if programs.is_short(expected(case))]
     assert len(cases) > len(ALL) * 0.9
     shift = shift * 2 + (mode == "soft")
-    entries = entries_for(cases, ["C", "Python", "pickletask"], shift)
+    entries = programs.entries_for(cases, ["C", "Python", "pickletask"], shift)
     programs.hop(entries, tmp_path, run_isolated, mode=mode)
-    failed = []
+    failures = programs.failures(entries, expected)
+    assert not failures, failures
+
+
+@pytest.mark.parametrize("send", [False, True], ids=["next", "send"])
+def test_generator_resumes_in_a_fresh_process_wherever_it_waits(send, tmp_path, run_isolated):
+    def expected(case):
+        return programs.drive(programs.find(case), send=send)
+
+    cases = [case for case in SUSPENDED if programs.is_short(expected(case))]
+    assert len(cases) > len(SUSPENDED) * 0.9
+    entries = programs.entries_for(cases, ["C", "Python", "pickletask"], send)
     for entry in entries:
-        expected = programs.reference(programs.find(entry["case"]))
-        if entry["trace"] != expected or "error" in entry:
-            failed.append((entry["case"], entry["trace"], expected, entry.get("error")))
-    assert not failed, "\n".join(map(str, failed))
+        entry.update(turn=0, send=send)
+    programs.hop(entries, tmp_path, run_isolated)
+    failures = programs.failures(entries, expected)
+    assert not failures, failures
 
 
 def test_task_defined_in_main_finds_its_globals_where_it_is_loaded(mode, tmp_path, run_isolated):

@@ -13,9 +13,11 @@
         sp +  16  x19, x20      first frame: entry, argument
         sp        x29, x30      frame pointer, return address
 
-   These are all the registers that a callee must keep.  fpcr (rounding mode,
-   exception masks) belongs to the thread and is left alone, for the reason
-   given in swap_x86_64.S.
+   These are all the registers that a callee must keep: of the vector ones,
+   only the lower halves.  fpcr (rounding mode, exception masks) belongs to the
+   thread and is left alone, for the reason given in swap_x86_64.S.  So does
+   x18, the platform's register; where it points to a shadow call stack
+   (-fsanitize=shadow-call-stack), swapping would need one for each stack.
 
    Branch targets (BTI): all that is called starts with bti; what is returned
    to needs none.  The saved return address isn't signed (PAC); callers sign

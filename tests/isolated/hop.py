@@ -3,7 +3,9 @@
 The file argv[1] holds a list of dicts and is written back. An entry has ``case`` (see programs.py)
 or ``source`` (text that defines ``program(suspend, log)``; it is executed in a namespace without a
 name, or if there's ``module``, in the importable module of that name), ``dumps``, ``protocol``,
-``trace``, and ``data``: where it stands, or nothing if it hasn't started or has ended.
+``trace``, and ``data``: where it stands, or nothing if it hasn't started or has ended. If there are
+``turn`` and ``send``, the case makes a generator or coroutine: that is pickled by itself, and for
+the first time before it runs.
 """
 
 import os
@@ -43,6 +45,21 @@ def advance(entry):
         programs.end(task)
 
 
+def advance_generator(entry):
+    dumps, loads = PICKLERS[entry["dumps"]]
+    more = True
+    if entry["data"] is None:
+        it = programs.find(entry["case"])()
+    else:
+        it = loads(entry["data"])
+        entry["data"] = None
+        more = programs.step_generator(it, entry["turn"], entry["send"], entry["trace"])
+        entry["turn"] += 1
+    if more:
+        entry["data"] = dumps(it, entry["protocol"])
+        programs.close(it)
+
+
 def main(place):
     # Where generated modules are.
     sys.path.insert(0, os.environ.get("GENERATED", os.path.dirname(place)))
@@ -51,7 +68,10 @@ def main(place):
         # Should the process crash, this tells in which program.
         print(entry.get("case") or entry["source"], file=sys.stderr, flush=True)
         try:
-            advance(entry)
+            if "turn" in entry:
+                advance_generator(entry)
+            else:
+                advance(entry)
         except BaseException:
             entry["data"] = None
             entry["error"] = traceback.format_exc()
