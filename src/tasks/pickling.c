@@ -354,11 +354,13 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     };
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
-        t->fiber.context = Py_XNewRef(t->scheduler->thread->tstate->context);
     }
+    /* It gets that of the thread that claims it. */
+    Py_CLEAR(t->fiber.context);
     if (tasklet_set_state(t, &now) < 0) {
         return NULL;
     }
+    t->loose = (unsigned char)tasklet_alive(t);
     if (where != Py_None) {
         adopt((channel *)where);
     }
