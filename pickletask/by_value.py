@@ -1,4 +1,4 @@
-"""``__main__`` by value: functions and global names of a script, for a process that has another one.
+"""``__main__`` by value: functions and global names of a script, for processes without it.
 
 Code that goes by value gets a namespace of its own where it is loaded, in which are the names of
 ``__main__`` that it uses, and those that its functions use in turn.  One pickle has one such

@@ -30,7 +30,7 @@ _LEAST_KEY = 16
 def seal(data, key):
     """Return bytes with an envelope around them.
 
-    Raises TypeError or ValueError if KEY is not a bytes-like object of 16 bytes at least.
+    Raises TypeError or ValueError if KEY is not a bytes-like object of 16 bytes or more.
     """
     head = MAGIC + len(data).to_bytes(_LENGTH, "big")
     return b"".join((head, _mac(key, head, data), data))
@@ -49,7 +49,7 @@ def unseal(sealed, key):
 
 
 def read(file, key):
-    """Return what is in the envelope that comes next in a binary file, and leave the file behind it.
+    """Return what is in the next envelope of a binary file, which is left behind it.
 
     Errors are those of :func:`unseal`, and EOFError at the end of the file.
     """
@@ -66,7 +66,7 @@ def is_sealed(data):
 
 
 def _read(file, size):
-    """At most SIZE bytes, in pieces: a damaged length must not ask for all of the memory at once."""
+    """At most SIZE bytes, in pieces: a damaged length must not ask for all memory at once."""
     pieces = []
     while size > 0:
         piece = file.read(min(size, _CHUNK))

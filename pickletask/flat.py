@@ -1,9 +1,10 @@
 """Long chains without recursion: objects first, their states afterwards.
 
 pickle saves what an object holds before it goes on to the next, so that a chain of tasks which hold
-one another is as deep as it is long.  A flat pickle has tasks, channels and generators without their
-states, wherever they are met, and the states one after the other behind the object that was to be
-saved.  While a state is saved, more of them are met, and take their place at the end of the queue.
+one another is as deep as it is long.  A flat pickle has tasks, channels and generators without
+their states, wherever they are met, and the states one after the other behind the object that was
+to be saved.  While a state is saved, more of them are met, and take their place at the end of the
+queue.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ __all__ = ["Flat", "Queue", "finish", "set_state"]
 
 
 class Flat:
-    """What goes into a flat pickle in place of the object: it pickles as ``finish(object, states)``."""
+    """Goes into a flat pickle in place of the object, as ``finish(object, states)``."""
 
     __slots__ = ("root", "queue")
 

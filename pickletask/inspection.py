@@ -1,8 +1,8 @@
 """What is in the pickle of a task, without running anything of it.
 
-The bytes are read by :mod:`pickletask.disassembly`, code by :mod:`pickletask.marshalled`. Nothing is
-imported for the pickle's sake: code by reference is looked for in modules that are imported already,
-and in source files, which are compiled and not run.
+The bytes are read by :mod:`pickletask.disassembly`, code by :mod:`pickletask.marshalled`. Nothing
+is imported for the pickle's sake: code by reference is looked for in modules that are imported
+already, and in source files, which are compiled and not run.
 """
 
 import dataclasses
@@ -307,7 +307,7 @@ def _is_task(node, state):
     return len(fiber) > 2 and isinstance(fiber[0].node.value, int)
 
 
-# ---- values ---------------------------------------------------------------------------------------
+# ---- values -----------------------------------------------------------------
 
 
 def _values(items, nulls, names):
@@ -383,7 +383,8 @@ class _Repr(reprlib.Repr):
             return ".".join(node.value)
         if node.kind not in _BRACKETS or level == 0:
             return "..." if node.kind in _BRACKETS else ""
-        texts = [self.text(item.node, level - 1) or _type_name(item.node) for item in node.items[:6]]
+        nodes = [item.node for item in node.items[:6]]
+        texts = [self.text(inner, level - 1) or _type_name(inner) for inner in nodes]
         if node.kind == "dict":
             pairs = zip(texts[::2], texts[1::2], strict=False)
             texts = [f"{key}: {value}" for key, value in pairs]

@@ -22,8 +22,8 @@ _MANY = {b"(": "<i", b")": "<B", b"[": "<i", b"<": "<i", b">": "<i"}
 class Code:
     """What is to be known of a code object.
 
-    ``qualname``, ``filename``, ``first_line``, and ``variables``, the names of the local variables in
-    the order of the slots of a frame.
+    ``qualname``, ``filename``, ``first_line``, and ``variables``, the names of the local variables
+    in the order of the slots of a frame.
     """
 
     __slots__ = ("qualname", "filename", "first_line", "variables", "_lines")

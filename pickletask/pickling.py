@@ -122,15 +122,15 @@ class Pickler(pickle.Pickler):
       digest: smaller, and loading raises CodeChangedError if it isn't the same there.
     * ``main``: ``"reference"`` looks names of ``__main__`` up in the ``__main__`` that loads;
       ``"value"`` saves those that the code uses, functions and classes included.
-    * ``classes``: ``"name"`` saves classes by their names, as pickle does; ``"value"`` saves those of
-      ``__main__`` and those inside of functions themselves, by way of cloudpickle.
+    * ``classes``: ``"name"`` saves classes by their names, as pickle does; ``"value"`` saves those
+      of ``__main__`` and those inside of functions themselves, by way of cloudpickle.
 
     Functions that can be imported go by name in any case.  What is written can be read by the stock
     unpickler, as long as pickletask can be imported.
 
     A subclass may override ``persistent_id()`` and ``reducer_override()`` as usual; the latter
-    should ask ``super()`` before it returns NotImplemented.  A ``dispatch_table`` of the user's comes
-    before what is done here.
+    should ask ``super()`` before it returns NotImplemented.  A ``dispatch_table`` of the user's
+    comes before what is done here.
     """
 
     def __init__(
@@ -144,9 +144,7 @@ class Pickler(pickle.Pickler):
         main="reference",
         classes="name",
     ):
-        super().__init__(
-            file, protocol, fix_imports=fix_imports, buffer_callback=buffer_callback
-        )
+        super().__init__(file, protocol, fix_imports=fix_imports, buffer_callback=buffer_callback)
         _check_option("code", code, "value", "reference")
         _check_option("main", main, "reference", "value")
         _check_option("classes", classes, "name", "value")
@@ -296,8 +294,8 @@ def dumps(obj, protocol=None, *, key=None, buffer_callback=None, **options):
     * ``code``, ``main``, ``classes``: by value, by reference or by name, as for :class:`Pickler`.
     * ``key``: bytes, 16 at least, that seal the pickle; :func:`~pickletask.loads` wants the same.
 
-    Errors are those of :func:`pickle.dumps`, NotPicklableError for a task that stands where it can't
-    be saved, or that holds what can't be saved, with the way to it.  Reducers of the objects'
+    Errors are those of :func:`pickle.dumps`, NotPicklableError for a task that stands where it
+    can't be saved, or that holds what can't be saved, with the way to it.  Reducers of the objects'
     classes run, a second time if there is an error to be explained; no task does, and all are as
     they were.  Tasks, channels and generators that refer to one another may form a chain of any
     length.

@@ -1,9 +1,10 @@
 """Code by reference: where an import finds it, and a digest of all that makes it behave as it does.
 
-A reference is ``(anchor, digest)`` or ``(anchor, digest, path)``.  The anchor is a function or class
-that pickle saves by name.  The path leads from it to the code, in steps with slashes between them:
-``.name`` is an entry of a class, or what a decorator keeps (``.__wrapped__``, ``.fget``); any other
-step is code inside of code, by its name, and its number if there are several: ``<lambda>#1``.
+A reference is ``(anchor, digest)`` or ``(anchor, digest, path)``.  The anchor is a function or
+class that pickle saves by name.  The path leads from it to the code, in steps with slashes between
+them: ``.name`` is an entry of a class, or what a decorator keeps (``.__wrapped__``, ``.fget``);
+any other step is code inside of code, by its name, and its number if there are several:
+``<lambda>#1``.
 
 The digest has a short hash for each part, so that a refusal can say what has changed, and one over
 all of them.  Line numbers and file names are no part of it: neither a moved file nor a comment is a
@@ -18,8 +19,8 @@ from pickletask import _core
 
 __all__ = ["CodeChange", "on_code_changed"]
 
-# The parts of a digest, and the bytes of each. The shape of the locals decides whether frames fit to
-# other code, so it has more.
+# The parts of a digest, and the bytes of each. The shape of the locals decides whether frames fit
+# to other code, so it has more.
 _PARTS = {
     "instructions": 1,
     "constants": 1,
@@ -38,11 +39,11 @@ _INNER = ("__func__", "fget", "fset", "fdel", "func", "__wrapped__")
 _hook = None
 
 
-# ---- digests --------------------------------------------------------------------------------------
+# ---- digests ----------------------------------------------------------------
 
 
 def digest(code):
-    """Return the digest of a code object: its minor version, its parts, and one over all of them."""
+    """Return the digest of a code object: minor version, parts, and one over all of them."""
     texts = _texts(code)
     parts = b"".join(
         hashlib.blake2b(texts[part], digest_size=size).digest() for part, size in _PARTS.items()
@@ -103,7 +104,7 @@ def _differences(old, new):
     return tuple(found) or ("code",)
 
 
-# ---- making ---------------------------------------------------------------------------------------
+# ---- making -----------------------------------------------------------------
 
 
 class _Exhausted:
@@ -236,7 +237,7 @@ def inner_codes(code):
     return found
 
 
-# ---- following ------------------------------------------------------------------------------------
+# ---- following --------------------------------------------------------------
 
 
 class CodeChange:
@@ -266,11 +267,11 @@ def on_code_changed(hook):
 
     HOOK is called with a :class:`CodeChange`.  It returns the code to use, a function or code
     object (``change.code`` to go on with what is there now), or None to refuse, as happens without
-    a hook.  Code that has the digest of what was saved is used as it is.  In other code, a frame goes
-    on where an instruction of the same kind stands on the same line, counted from the first one of
-    the function, and in the same columns; its local variables must have the same names, and as many
-    values be on its stack.  Otherwise loading raises CodeChangedError.  Exceptions of the hook end
-    the loading.
+    a hook.  Code that has the digest of what was saved is used as it is.  In other code, a frame
+    goes on where an instruction of the same kind stands on the same line, counted from the first
+    one of the function, and in the same columns; its local variables must have the same names, and
+    as many values be on its stack.  Otherwise loading raises CodeChangedError.  Exceptions of the
+    hook end the loading.
 
     Returns the hook that was set before, or None.  Raises TypeError if HOOK is neither callable nor
     None.  The hook is that of the process.
@@ -321,7 +322,7 @@ def _check(reference):
 
 
 def walk(anchor, path):
-    """Where a path ends: (function, code, None); or (function or None, None, the step that fails)."""
+    """Where a path ends: (function, code, None); or (function or None, None, what is lost)."""
     found, function, code = anchor, None, None
     if type(anchor) is types.FunctionType:
         function, code = anchor, anchor.__code__

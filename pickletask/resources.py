@@ -21,8 +21,8 @@ def register_resource(type, close, reopen):
       pickled. The task that is saved may go on, so what else it does is up to you: to flush a file
       is a good idea, to close it is one only if the task is not to go on here. None takes the
       registration back.
-    * ``reopen``: called with the description when it is loaded, and returns the new instance. It has
-      to be a function or class that can be imported where the pickle is loaded.
+    * ``reopen``: called with the description when it is loaded, and returns the new instance. It
+      has to be a function or class that can be imported where the pickle is loaded.
 
     Within one pickle, an instance is described once and stays shared.  The registration is one of
     :mod:`copyreg`: pickle, copy, multiprocessing and cloudpickle follow it, too.

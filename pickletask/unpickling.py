@@ -83,13 +83,13 @@ def loads(data, /, *, key=None, allow=None, **options):
     Parameters:
 
     * ``data``: a bytes-like object.
-    * ``key``: the key with which :func:`~pickletask.dumps` has sealed it. The seal is checked before
-      anything is unpickled; SealError says what is wrong with it.
+    * ``key``: the key with which :func:`~pickletask.dumps` has sealed it. The seal is checked
+      before anything is unpickled; SealError says what is wrong with it.
     * ``allow``: what the pickle may name, as for :class:`Unpickler`.
     * ``fix_imports``, ``encoding``, ``errors``, ``buffers``: as for :func:`pickle.loads`.
 
-    Raises RestoreError for a task that can't be restored here, and what :func:`pickle.loads` raises.
-    Constructors of the objects' classes run; no task does.
+    Raises RestoreError for a task that can't be restored here, and what :func:`pickle.loads`
+    raises. Constructors of the objects' classes run; no task does.
     """
     if key is not None:
         data = envelope.unseal(data, key)

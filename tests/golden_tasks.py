@@ -1,4 +1,4 @@
-"""Programs of the golden pickles in golden/. They never change: tasks by reference need them as is."""
+"""Programs of the golden pickles. They never change: tasks by reference need them as is."""
 
 import pickletask
 

@@ -62,6 +62,29 @@ QUEUE = """
         worker.join()
 """
 
+LAST_WORDS = """
+    import multiprocessing, sys, time
+    import carried
+
+    class Slow:
+        def __reduce__(self):
+            time.sleep(0.5)
+            return Slow, ()
+
+    def work(inbox, outbox):
+        # The queue's thread pickles this when the worker is about to exit.
+        outbox.put((Slow(), carried.step(inbox.get())))
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context(sys.argv[1])
+        inbox, outbox = context.Queue(), context.Queue()
+        worker = context.Process(target=work, args=(inbox, outbox))
+        worker.start()
+        inbox.put(carried.make())
+        carried.check([outbox.get()[1]])
+        worker.join()
+"""
+
 PIPE = """
     import multiprocessing, sys
     import carried
@@ -218,7 +241,11 @@ def needs(module):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("script", [QUEUE, PIPE, POOL, EXECUTOR], ids="queue pipe pool executor".split())
+@pytest.mark.parametrize(
+    "script",
+    [QUEUE, LAST_WORDS, PIPE, POOL, EXECUTOR],
+    ids=["queue", "last words", "pipe", "pool", "executor"],
+)
 def test_standard_library_carries_tasks(script, method, tmp_path, run_isolated):
     assert "checked" in carry(script, tmp_path, run_isolated, method)
 

@@ -1,4 +1,4 @@
-"""Loaded tasks belong to the thread that first uses them, not to the one that happened to load them."""
+"""Loaded tasks belong to the thread that first uses them, not to the one that loaded them."""
 
 import contextvars
 import pickle

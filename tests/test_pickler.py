@@ -1,4 +1,4 @@
-"""The options of pickletask's own pickler, what it refuses and how, and dumps that are interrupted."""
+"""The options of pickletask's own pickler, what it refuses, and dumps that are interrupted."""
 
 import copyreg
 import io

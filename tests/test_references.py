@@ -146,7 +146,7 @@ class Worker:
     def prop(self):
         return self.hidden()
 
-    @functools.lru_cache
+    @functools.lru_cache  # noqa: B019
     def cached(self):
         yield from self.steps("cached")
 

@@ -274,7 +274,7 @@ def test_buffers_go_out_of_band():
     array = bytearray(b"x" * 1000)
     data = pickletask.dumps(pickle.PickleBuffer(array), 5, buffer_callback=buffers.append)
     assert len(data) < 50
-    assert pickletask.loads(data, buffers=buffers) .raw().obj is array
+    assert pickletask.loads(data, buffers=buffers).raw().obj is array
     file = io.BytesIO()
     pickletask.dump(pickle.PickleBuffer(array), file, 5, buffer_callback=lambda b: True)
     assert pickletask.loads(file.getvalue()) == array

@@ -113,8 +113,8 @@ ending_finalize(tasklet *t)
     PyErr_Restore(type, value, traceback);
 }
 
-/* All started tasklets of s that still live, as a new list, or NULL; those that
- * are loose only at the end of the process: else others may use them. */
+/* All started tasklets of s that still live, as a new list, or NULL; those
+ * that are loose only at the end of the process: else others may use them. */
 static PyObject *
 living(scheduler *s, int loose)
 {
@@ -251,7 +251,7 @@ ending_thread(fiber_thread *thread)
 /* ---- the end of the process -------------------------------------------- */
 
 static PyObject *
-at_exit(PyObject *module, PyObject *unused)
+at_last(PyObject *module, PyObject *unused)
 {
     fiber_thread *t = fiber_thread_get();
     if (t == NULL) {
@@ -263,6 +263,61 @@ at_exit(PyObject *module, PyObject *unused)
     exiting = 1;
     Py_RETURN_NONE;
 }
+
+/* Queues of multiprocessing pickle in threads, which it waits for when the
+ * process exits, perhaps later than now: tasks in them must not end before.
+ * Has `callback` called after that. 1, or 0 if there's nothing to wait for,
+ * with an exception if one is set. */
+static int
+postpone(PyObject *callback)
+{
+    PyObject *name = PyUnicode_FromString("multiprocessing.util");
+    PyObject *util = name == NULL ? NULL : PyImport_GetModule(name);
+    PyObject *exits = NULL, *type = NULL, *args = NULL, *kwargs = NULL;
+    PyObject *finalizer = NULL;
+
+    if (util == NULL) {
+        goto error;
+    }
+    exits = PyObject_GetAttrString(util, "_exiting");
+    if (exits != Py_False) {
+        goto error;
+    }
+    type = PyObject_GetAttrString(util, "Finalize");
+    args = Py_BuildValue("(OO)", Py_None, callback);
+    kwargs = Py_BuildValue("{s:i}", "exitpriority", -1000);
+    if (type != NULL && args != NULL && kwargs != NULL) {
+        finalizer = PyObject_Call(type, args, kwargs);
+    }
+
+error:
+    Py_XDECREF(name);
+    Py_XDECREF(util);
+    Py_XDECREF(exits);
+    Py_XDECREF(type);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(finalizer);
+    return finalizer != NULL;
+}
+
+static PyMethodDef at_last_def;
+
+static PyObject *
+at_exit(PyObject *module, PyObject *unused)
+{
+    PyObject *callback = PyCFunction_New(&at_last_def, NULL);
+    int postponed = callback != NULL && postpone(callback);
+
+    Py_XDECREF(callback);
+    PyErr_Clear();
+    return postponed ? Py_NewRef(Py_None) : at_last(NULL, NULL);
+}
+
+static PyMethodDef at_last_def = {
+    "_at_last", at_last, METH_NOARGS,
+    PyDoc_STR("Ends the suspended tasklets before the interpreter does."),
+};
 
 static PyMethodDef at_exit_def = {
     "_at_exit", at_exit, METH_NOARGS,

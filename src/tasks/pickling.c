@@ -7,7 +7,7 @@
 /* Bits of a tasklet's flags. The lowest two are its tempval_kind. */
 enum { KIND = 3, ATOMIC = 4, IGNORE_NESTING = 8, BLOCK_TRAP = 16 };
 
-/* Bit of the protocol that pickletask's own pickler sets: code by reference. */
+/* Bit of the protocol that pickletask's own pickler sets. */
 enum { BY_REFERENCE = 0x100 };
 
 /* Bits of a channel's flags. */
