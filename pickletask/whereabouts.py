@@ -47,6 +47,14 @@ def explain(pickler, obj, error):
 class _Watcher(pickle._Pickler):
     """Saves as another pickler does, and knows what it is saving inside of what."""
 
+    # dill adds to the stock pickler's: what failed would not fail again.
+    dispatch = {
+        **{cls: f for cls, f in pickle._Pickler.dispatch.items() if f.__module__ == "pickle"},
+        dict: pickle._Pickler.save_dict,
+        type: pickle._Pickler.save_type,
+        types.FunctionType: pickle._Pickler.save_global,
+    }
+
     def __init__(self, pickler):
         super().__init__(io.BytesIO(), pickle.HIGHEST_PROTOCOL, buffer_callback=lambda buffer: None)
         self.open = []

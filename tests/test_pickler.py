@@ -342,8 +342,10 @@ def test_registered_resource_is_opened_again(dumps):
         assert one.where == "there"
     finally:
         pickletask.register_resource(Connection, None, None)
-    with pytest.raises((TypeError, NotPicklableError)):
-        dumps(task)
+    if dumps is not pickle._dumps:
+        # dill, once it is imported, teaches the Python pickler to save locks.
+        with pytest.raises((TypeError, NotPicklableError)):
+            dumps(task)
     pickletask.register_resource(Connection, None, None)
 
 
