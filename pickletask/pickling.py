@@ -155,6 +155,7 @@ class Pickler(pickle.Pickler):
         self._class_values = "value" in (classes, main)
         self._queue = None
         self._reducers = {}
+        self._table = None
 
     def dump(self, obj):
         """Write the pickle of an object; errors are those of :func:`dump`."""
@@ -186,7 +187,9 @@ class Pickler(pickle.Pickler):
 
         It is no bound method: a pickler that refers to itself would keep all that it has saved.
         """
-        table = getattr(self, "dispatch_table", None)
+        if not self._reducers:
+            self._table = getattr(self, "dispatch_table", None)
+        table = self._table
         if table is not None and cls in table:
             return None
         if cls is types.FunctionType:
@@ -236,7 +239,7 @@ class Pickler(pickle.Pickler):
 
     def _reduce_flat(self, obj):
         """Reduce an object without its state, which is saved later."""
-        reducer = self._own_reducer(type(obj), getattr(self, "dispatch_table", None))
+        reducer = self._own_reducer(type(obj), self._table)
         if reducer is None:
             reducer = copyreg.dispatch_table.get(type(obj))
         if reducer is None:
