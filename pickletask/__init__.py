@@ -50,25 +50,36 @@ from pickletask._core import (  # noqa: E402  (nothing else may come first)
     switch_trap,
     tasklet,
 )
-from pickletask.pickling import (  # noqa: E402
-    Pickler,
-    Unpickler,
-    dump,
-    dumps,
-    load,
-    loads,
-    register,
-    unregister,
+from pickletask.errors import NotAllowedError, SealError  # noqa: E402
+from pickletask.inspection import (  # noqa: E402
+    Inspection,
+    SavedFrame,
+    SavedGenerator,
+    SavedTask,
+    SavedValue,
+    inspect,
 )
+from pickletask.pickling import Pickler, dump, dumps, register, unregister  # noqa: E402
+from pickletask.references import CodeChange, on_code_changed  # noqa: E402
+from pickletask.resources import register_resource  # noqa: E402
+from pickletask.unpickling import Unpickler, load, loads  # noqa: E402
 
 register()
 
 __all__ = [
+    "CodeChange",
     "CodeChangedError",
     "CorruptStateError",
+    "Inspection",
+    "NotAllowedError",
     "NotPicklableError",
     "Pickler",
     "RestoreError",
+    "SavedFrame",
+    "SavedGenerator",
+    "SavedTask",
+    "SavedValue",
+    "SealError",
     "TaskletExit",
     "Unpickler",
     "VersionMismatchError",
@@ -82,9 +93,12 @@ __all__ = [
     "getcurrentid",
     "getmain",
     "getruncount",
+    "inspect",
     "load",
     "loads",
+    "on_code_changed",
     "register",
+    "register_resource",
     "run",
     "schedule",
     "schedule_remove",

@@ -14,17 +14,13 @@ import functools
 import io
 import pickle
 import types
-from pickle import Unpickler, load, loads
 
-from pickletask import _core
+from pickletask import _core, by_value, classes, envelope, flat, whereabouts
 
 __all__ = [
     "Pickler",
-    "Unpickler",
     "dump",
     "dumps",
-    "load",
-    "loads",
     "register",
     "unregister",
 ]
@@ -118,44 +114,226 @@ def unregister():
 
 
 class Pickler(pickle.Pickler):
-    """A pickler that saves local functions, wherever they are, by value.
+    """A pickler that knows functions, and how to save code by reference.
 
-    Parameters are those of :class:`pickle.Pickler`.  Functions that can be
-    imported go by name; lambdas, closures and other local functions go by value:
-    their code, their closure's cells, and by reference the globals of their
-    module.  What is written can be read by the stock unpickler, as long as
-    pickletask can be imported.
+    Parameters are those of :class:`pickle.Pickler`, and
+
+    * ``code``: ``"value"`` saves the code of tasks, generators and local functions itself, so that
+      they go on with it wherever they are loaded.  ``"reference"`` saves where it is found, and a
+      digest: smaller, and loading raises CodeChangedError if it isn't the same there.
+    * ``main``: ``"reference"`` looks names of ``__main__`` up in the ``__main__`` that loads;
+      ``"value"`` saves those that the code uses, functions and classes included.
+    * ``classes``: ``"name"`` saves classes by their names, as pickle does; ``"value"`` saves those
+      of ``__main__`` and those inside of functions themselves, by way of cloudpickle.
+
+    Functions that can be imported go by name in any case.  What is written can be read by the stock
+    unpickler, as long as pickletask can be imported.
+
+    A subclass may override ``persistent_id()`` and ``reducer_override()`` as usual; the latter
+    should ask ``super()`` before it returns NotImplemented.  A ``dispatch_table`` of the user's
+    comes before what is done here.
     """
+
+    def __init__(
+        self,
+        file,
+        protocol=None,
+        *,
+        fix_imports=True,
+        buffer_callback=None,
+        code="value",
+        main="reference",
+        classes="name",
+    ):
+        super().__init__(file, protocol, fix_imports=fix_imports, buffer_callback=buffer_callback)
+        _check_option("code", code, "value", "reference")
+        _check_option("main", main, "reference", "value")
+        _check_option("classes", classes, "name", "value")
+        if (code, main) == ("reference", "value"):
+            raise ValueError("main='value' saves code by value: it can't go with code='reference'")
+        self._main = by_value.Main() if main == "value" else None
+        self._by_reference = code == "reference"
+        self._class_values = "value" in (classes, main)
+        self._queue = None
+        self._reducers = {}
+        self._table = None
+
+    def dump(self, obj):
+        """Write the pickle of an object; errors are those of :func:`dump`."""
+        try:
+            super().dump(obj)
+        except whereabouts.FAILURES as error:
+            explained = whereabouts.explain(self, obj, error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def clear_memo(self):
+        """Forget which objects were saved: each is saved anew from here on."""
+        super().clear_memo()
+        if self._main is not None:
+            self._main = by_value.Main()
 
     def reducer_override(self, obj):
-        """Reduce functions, and what stands for one, on behalf of pickle."""
+        """Reduce functions, what stands for one, and all that has another form by reference."""
         cls = type(obj)
+        try:
+            reducer = self._reducers[cls]
+        except KeyError:
+            reducer = self._reducers[cls] = self._find_reducer(cls)
+        return NotImplemented if reducer is None else reducer(self, obj)
+
+    def _find_reducer(self, cls):
+        """What reduces instances of a class, called with the pickler and the instance; or None.
+
+        It is no bound method: a pickler that refers to itself would keep all that it has saved.
+        """
+        if not self._reducers:
+            self._table = getattr(self, "dispatch_table", None)
+        table = self._table
+        if table is not None and cls in table:
+            return None
         if cls is types.FunctionType:
-            return _core._reduce_function(obj)
+            return Pickler._reduce_function
         if cls is _core._Substitute:
-            original = obj.object
-            if original is not NotImplemented:
-                return _core._same, (original,)
-        elif cls in _REDUCERS and cls not in copyreg.dispatch_table:
-            return _REDUCERS[cls](obj)
-        return NotImplemented
+            return Pickler._reduce_substitute
+        if self._queue is not None and issubclass(cls, _WITH_STATE):
+            return Pickler._reduce_flat
+        reducer = self._own_reducer(cls, table)
+        return None if reducer is None else lambda pickler, obj: reducer(obj)
+
+    def _own_reducer(self, cls, table):
+        """What is special about instances of this class here, called with one; or None."""
+        if self._class_values and issubclass(cls, type):
+            return classes.reduce_class
+        if self._by_reference:
+            if cls in _REFERRING:
+                return _REFERRING[cls]
+            if issubclass(cls, _core.tasklet) and cls not in copyreg.dispatch_table:
+                return _refer_tasklet
+        if cls in _REDUCERS and (table is not None or cls not in copyreg.dispatch_table):
+            return _REDUCERS[cls]
+        if self._class_values and cls not in copyreg.dispatch_table:
+            return classes.reduce_part(cls)
+        return None
+
+    def _reduce_function(self, function):
+        """Reduce a function: by name, reference or value."""
+        if self._by_reference:
+            return _core._refer_function(function)
+        if self._main is not None and self._main.has(function.__globals__):
+            return self._main.reduce_function(function)
+        if self._class_values and by_value.is_method_of_main(function):
+            return _core._pack_function(function)
+        return _core._reduce_function(function)
+
+    def _reduce_substitute(self, substitute):
+        """Reduce what stands for an object: as that object, if pickle can ask about it."""
+        if substitute.head is not None:
+            code, namespace = substitute.head
+            if self._by_reference:
+                return _core._load_referred_function, _core._make_reference(code, namespace)
+            if self._main is not None and self._main.has(namespace):
+                return self._main.reduce_head(substitute, code)
+        original = substitute.object
+        return NotImplemented if original is NotImplemented else (_core._same, (original,))
+
+    def _reduce_flat(self, obj):
+        """Reduce an object without its state, which is saved later."""
+        reducer = self._own_reducer(type(obj), self._table)
+        if reducer is None:
+            reducer = copyreg.dispatch_table.get(type(obj))
+        if reducer is None:
+            return self._queue.shorten(obj, obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
+        return self._queue.shorten(obj, reducer(obj))
 
 
-def dump(obj, file, protocol=None, *, buffer_callback=None):
+def _check_option(name, value, *choices):
+    """Raise ValueError unless an option has one of its values."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def _refer_tasklet(task):
+    """Reduce a tasklet with the code of its frames by reference."""
+    return task.__reduce_ex__(pickle.HIGHEST_PROTOCOL | _BY_REFERENCE)
+
+
+def _refer_code(code):
+    """Reduce a code object by reference."""
+    return _core._load_referred_code, _core._make_reference(code)
+
+
+def _refer_method(method):
+    """Reduce a bound method; pickle's own way names getattr(), which no restricted load allows."""
+    function = method.__func__
+    if type(function) is types.FunctionType:
+        return _core._new_method, (function, method.__self__)
+    return method.__reduce__()
+
+
+_BY_REFERENCE = 0x100  # a bit of the protocol that tasklets know; see src/tasks/pickling.c
+_WITH_STATE = (_core.tasklet, _core.channel, *_GENERATORS)
+_REFERRING = {
+    types.CodeType: _refer_code,
+    types.MethodType: _refer_method,
+    **dict.fromkeys(_GENERATORS, _core._refer_generator),
+}
+
+
+def dump(obj, file, protocol=None, *, key=None, **options):
     """Write the pickle of an object to a binary file.
 
-    Parameters and errors are those of :func:`pickle.dump`, and
-    :exc:`~pickletask.NotPicklableError` for a task that stands where it can't be
-    saved.  Reducers of the objects' classes run; no task does.
+    Parameters and errors are those of :func:`dumps`; nothing is written if there is an error.
     """
-    Pickler(file, protocol, buffer_callback=buffer_callback).dump(obj)
+    file.write(dumps(obj, protocol, key=key, **options))
 
 
-def dumps(obj, protocol=None, *, buffer_callback=None):
+def dumps(obj, protocol=None, *, key=None, buffer_callback=None, **options):
     """Return the pickle of an object as bytes.
 
-    Parameters and errors are those of :func:`dump`.
+    Parameters:
+
+    * ``protocol``, ``fix_imports``, ``buffer_callback``: as for :func:`pickle.dumps`.
+    * ``code``, ``main``, ``classes``: by value, by reference or by name, as for :class:`Pickler`.
+    * ``key``: bytes, 16 at least, that seal the pickle; :func:`~pickletask.loads` wants the same.
+
+    Errors are those of :func:`pickle.dumps`, NotPicklableError for a task that stands where it
+    can't be saved, or that holds what can't be saved, with the way to it.  Reducers of the objects'
+    classes run, a second time if there is an error to be explained; no task does, and all are as
+    they were.  Tasks, channels and generators that refer to one another may form a chain of any
+    length.
     """
+    if key is not None and buffer_callback is not None:
+        raise ValueError("buffers out of band would not be sealed: give no key, or no callback")
+    options["buffer_callback"] = buffer_callback
+    try:
+        data = _dumps(obj, protocol, options)
+    except RecursionError:
+        if buffer_callback is not None:
+            # It has been given buffers already.
+            raise
+        data = _dumps(obj, protocol, options, flat.Queue())
+    return data if key is None else envelope.seal(data, key)
+
+
+def _dumps(obj, protocol, options, queue=None):
+    """The pickle of an object, flat if there is a queue for states."""
     file = io.BytesIO()
-    dump(obj, file, protocol, buffer_callback=buffer_callback)
-    return file.getvalue()
+    pickler = Pickler(file, protocol, **options)
+    if queue is not None:
+        pickler._queue = queue
+        obj = flat.Flat(obj, queue)
+    pickler.dump(obj)
+    return _unframe(file.getvalue())
+
+
+def _unframe(data):
+    """A pickle without its frame, if it has one only.
+
+    Frames let an unpickler read a file in large pieces; small pickles are half as large again.
+    """
+    if len(data) < 1024 and data[2:3] == pickle.FRAME:
+        if int.from_bytes(data[3:11], "little") == len(data) - 11:
+            return data[:2] + data[11:]
+    return data

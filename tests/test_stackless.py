@@ -15,6 +15,8 @@ def test_names_are_those_of_pickletask():
 
 def test_names_are_complete():
     pickling = {"Pickler", "Unpickler", "dump", "dumps", "load", "loads", "register", "unregister"}
+    pickling |= {"CodeChange", "on_code_changed", "register_resource", "inspect", "Inspection"}
+    pickling |= {"SavedFrame", "SavedGenerator", "SavedTask", "SavedValue"}
     errors = {name for name in pickletask.__all__ if name.endswith("Error")}
     own = {"set_parked_limit"}
     assert set(stackless.__all__) == set(pickletask.__all__) - pickling - errors - own

@@ -147,9 +147,9 @@ const fiber_hooks *fiber_get_hooks(void);
 /* How fibers are written down and made again. Set by the layer that knows it;
  * used by the objects around fibers, which do not know that layer. */
 typedef struct {
-    /* A suspended fiber as plain, picklable state. New reference, or NULL
-     * with an exception. */
-    PyObject *(*capture)(fiber *f);
+    /* A suspended fiber as plain, picklable state, with its code by reference
+     * or by value. New reference, or NULL with an exception. */
+    PyObject *(*capture)(fiber *f, int by_reference);
     /* Makes a new fiber soft with such a state. 0, or -1 with an exception,
      * and nothing changed. */
     int (*rebuild)(fiber *f, PyObject *state);

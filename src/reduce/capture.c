@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "fiber/chain.h"
 #include "fiber/soften.h"
+#include "references.h"
 #include "substitute.h"
 
 static PyObject *new_generator, *set_generator;     /* what pickles name */
@@ -289,8 +290,8 @@ capture_value(iframe *f, int pc, int slot)
 }
 
 /* A frame's state behind `before` items of the caller's. `head` and `extra`
- * are stolen, and may be NULL with an exception. New reference, or NULL with
- * an exception. */
+ * are stolen, and may be NULL with an exception; a head that is a tuple is a
+ * reference. New reference, or NULL with an exception. */
 static PyObject *
 capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
               int before)
@@ -305,7 +306,8 @@ capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
         empty += islot_is_null(f->localsplus[i]);
     }
     nulls = capture_nulls(f->localsplus, slots);
-    number = PyLong_FromLong(pc);
+    number = PyTuple_CheckExact(head) ? references_place(iframe_code(f), pc)
+                                      : PyLong_FromLong(pc);
     if (nulls == NULL || number == NULL) {
         goto error;
     }
@@ -337,6 +339,14 @@ error:
     return state;
 }
 
+/* Stands for code with these globals while references are made and used. */
+static PyObject *
+reference_key(PyCodeObject *code, PyObject *globals)
+{
+    return Py_BuildValue("KK", (unsigned long long)(uintptr_t)code,
+                         (unsigned long long)(uintptr_t)globals);
+}
+
 /* The exception that is being handled, or None. New reference. */
 static PyObject *
 capture_exception(const _PyErr_StackItem *item)
@@ -345,10 +355,27 @@ capture_exception(const _PyErr_StackItem *item)
                                                   : item->exc_value);
 }
 
+/* What is found in `references`, or by value if that is NULL. */
 static PyObject *
-capture_head(iframe *f)
+capture_head(iframe *f, PyObject *references)
 {
-    return substitute_head((PyObject *)iframe_code(f), f->f_globals);
+    PyCodeObject *code = iframe_code(f);
+    PyObject *key, *found;
+
+    if (references == NULL) {
+        return substitute_head((PyObject *)code, f->f_globals);
+    }
+    key = reference_key(code, f->f_globals);
+    if (key == NULL) {
+        return NULL;
+    }
+    found = Py_XNewRef(PyDict_GetItemWithError(references, key));
+    if (found == NULL && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "can't save a task that runs meanwhile");
+    }
+    Py_DECREF(key);
+    return found;
 }
 
 /* ---- a fiber ----------------------------------------------------------- */
@@ -376,7 +403,7 @@ is_writable(const chain_link *link, int innermost)
 }
 
 static PyObject *
-capture_link(const chain_link *link)
+capture_link(const chain_link *link, PyObject *references)
 {
     iframe *f = link->frame;
     PyObject *extra;
@@ -392,21 +419,86 @@ capture_link(const chain_link *link)
     else {
         extra = Py_NewRef(Py_None);
     }
-    return capture_frame(f, link->pc, link->kept, capture_head(f), extra, 0);
+    return capture_frame(f, link->pc, link->kept,
+                         capture_head(f, references), extra, 0);
+}
+
+/* Walks a suspended fiber. 0, or -1 with an exception; chain_clear() is due in
+ * any case. */
+static int
+walk(fiber *f, chain *c)
+{
+    assert(f->state == FIBER_PARKED || f->state == FIBER_SOFT);
+    chain_result result = chain_walk(f, fiber_get_hooks(), 1, c);
+    if (result == CHAIN_REFUSED) {
+        refuse_chain(c);
+    }
+    return result == CHAIN_KNOWN ? 0 : -1;
+}
+
+/* The codes of a fiber's frames and their globals: a list of pairs, which
+ * keeps them alive. New reference, or NULL with an exception. */
+static PyObject *
+list_codes(fiber *f)
+{
+    PyObject *codes = NULL;
+    chain c;
+
+    if (walk(f, &c) == 0) {
+        codes = PyList_New(c.count);
+    }
+    for (int i = 0; codes != NULL && i < c.count; i++) {
+        iframe *frame = c.links[i].frame;
+        PyObject *pair = PyTuple_Pack(2, (PyObject *)iframe_code(frame),
+                                      frame->f_globals);
+        if (pair == NULL) {
+            Py_CLEAR(codes);
+            break;
+        }
+        PyList_SET_ITEM(codes, i, pair);
+    }
+    chain_clear(&c);
+    return codes;
+}
+
+/* A dict of references to such codes. Runs Python code. New reference, or NULL
+ * with an exception. */
+static PyObject *
+refer_to(PyObject *codes)
+{
+    PyObject *references = PyDict_New();
+
+    for (Py_ssize_t i = 0;
+         references != NULL && i < PyList_GET_SIZE(codes); i++)
+    {
+        PyObject *pair = PyList_GET_ITEM(codes, i), *reference = NULL;
+        PyCodeObject *code = (PyCodeObject *)PyTuple_GET_ITEM(pair, 0);
+        PyObject *globals = PyTuple_GET_ITEM(pair, 1);
+        PyObject *key = reference_key(code, globals);
+        int known = key == NULL ? -1 : PyDict_Contains(references, key);
+        if (known == 0) {
+            reference = references_make(code, globals);
+        }
+        if (known < 0
+            || (known == 0
+                && (reference == NULL
+                    || PyDict_SetItem(references, key, reference) < 0)))
+        {
+            Py_CLEAR(references);
+        }
+        Py_XDECREF(key);
+        Py_XDECREF(reference);
+    }
+    return references;
 }
 
 static PyObject *
-write_fiber(fiber *f)
+write_fiber(fiber *f, PyObject *references)
 {
     PyObject *state = NULL, *format = NULL;
     chain c;
 
-    assert(f->state == FIBER_PARKED || f->state == FIBER_SOFT);
-    chain_result result = chain_walk(f, fiber_get_hooks(), 1, &c);
-    if (result != CHAIN_KNOWN) {
-        if (result == CHAIN_REFUSED) {
-            refuse_chain(&c);
-        }
+    if (walk(f, &c) < 0) {
         goto error;
     }
     for (int i = 0; i < c.count; i++) {
@@ -425,7 +517,7 @@ write_fiber(fiber *f)
     PyTuple_SET_ITEM(state, FIBER_FORMAT, Py_NewRef(format));
     PyTuple_SET_ITEM(state, FIBER_EXCEPTION, capture_exception(&f->exc));
     for (int i = 0; i < c.count; i++) {
-        PyObject *frame = capture_link(&c.links[i]);
+        PyObject *frame = capture_link(&c.links[i], references);
         if (frame == NULL) {
             Py_CLEAR(state);
             goto error;
@@ -440,14 +532,34 @@ error:
 }
 
 PyObject *
-capture_fiber(fiber *f)
+capture_fiber(fiber *f, int by_reference)
 {
+    PyObject *codes = NULL, *references = NULL, *state = NULL;
+    int collects = 0;
+
+    if (by_reference) {
+        /* To refer runs Python code: before anything is read. */
+        codes = list_codes(f);
+        references = codes == NULL ? NULL : refer_to(codes);
+        if (references == NULL) {
+            goto error;
+        }
+        if (f->state != FIBER_PARKED && f->state != FIBER_SOFT) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "can't save a task that runs meanwhile");
+            goto error;
+        }
+    }
     /* The frames are read in place: no finaliser may resume the fiber. */
-    int collects = PyGC_Disable();
-    PyObject *state = write_fiber(f);
+    collects = PyGC_Disable();
+    state = write_fiber(f, references);
     if (collects) {
         PyGC_Enable();
     }
+
+error:
+    Py_XDECREF(references);
+    Py_XDECREF(codes);
     return state;
 }
 
@@ -505,9 +617,9 @@ milestones(PyGenObject *gen)
 }
 
 /* What _new_generator needs: (head[, name, qualname[, milestones]]). Steals
- * the head. */
+ * the head; `named` says whether that tells the generator's names. */
 static PyObject *
-generator_arguments(PyGenObject *gen, PyObject *head)
+generator_arguments(PyGenObject *gen, PyObject *head, int named)
 {
     PyCodeObject *code = generator_code(gen);
     PyObject *stones, *result;
@@ -524,7 +636,8 @@ generator_arguments(PyGenObject *gen, PyObject *head)
         return Py_BuildValue("(NOON)", head, gen->gi_name, gen->gi_qualname,
                              stones);
     }
-    if (gen->gi_name == code->co_name && gen->gi_qualname == code->co_qualname)
+    if (named && gen->gi_name == code->co_name
+        && gen->gi_qualname == code->co_qualname)
     {
         result = Py_BuildValue("(N)", head);
     }
@@ -537,7 +650,7 @@ generator_arguments(PyGenObject *gen, PyObject *head)
 
 /* A generator that is suspended on its own. */
 static PyObject *
-capture_suspended(PyGenObject *gen)
+capture_suspended(PyGenObject *gen, PyObject *reference)
 {
     PyObject *arguments = NULL, *state = NULL, *format = NULL, *result = NULL;
     iframe *f = generator_iframe(gen);
@@ -555,8 +668,9 @@ capture_suspended(PyGenObject *gen)
                      gen->gi_qualname);
         return NULL;
     }
-    PyObject *head = capture_head(f);
-    arguments = generator_arguments(gen, Py_XNewRef(head));
+    PyObject *head = reference != NULL ? Py_NewRef(reference)
+                                       : capture_head(f, NULL);
+    arguments = generator_arguments(gen, Py_XNewRef(head), 1);
     state = capture_frame(f, link.pc, link.kept, head,
                           capture_exception(&gen->gi_exc_state),
                           GENERATOR_FRAME);
@@ -573,10 +687,11 @@ capture_suspended(PyGenObject *gen)
 }
 
 static PyObject *
-write_generator(PyObject *object)
+write_generator(PyObject *object, PyObject *reference)
 {
     PyGenObject *gen = (PyGenObject *)object;
     PyObject *head;
+    int named = 1;
 
     if (PyAsyncGen_CheckExact(object)
         && ((PyAsyncGenObject *)object)->ag_running_async)
@@ -586,37 +701,68 @@ write_generator(PyObject *object)
         return NULL;
     }
     if (gen->gi_frame_state < FRAME_EXECUTING) {
-        return capture_suspended(gen);
+        return capture_suspended(gen, reference);
     }
-    if (gen->gi_frame_state == FRAME_EXECUTING) {
-        head = capture_head(generator_iframe(gen));
+    if (reference != NULL) {
+        /* One that has ended has the reference to another's code. */
+        head = Py_NewRef(reference);
+        named = gen->gi_frame_state == FRAME_EXECUTING;
+    }
+    else if (gen->gi_frame_state == FRAME_EXECUTING) {
+        head = capture_head(generator_iframe(gen), NULL);
     }
     else {
         head = substitute_for((PyObject *)generator_code(gen));
     }
-    PyObject *arguments = generator_arguments(gen, head);
+    PyObject *arguments = generator_arguments(gen, head, named);
     if (arguments == NULL) {
         return NULL;
     }
     return Py_BuildValue("ON", new_generator, arguments);
 }
 
-PyObject *
-capture_generator(PyObject *object)
+/* A reference to the code of a generator. Runs Python code. New reference, or
+ * NULL with an exception. */
+static PyObject *
+refer_generator(PyGenObject *gen)
 {
+    PyObject *code = Py_NewRef(generator_code(gen)), *globals = NULL;
+
+    if (gen->gi_frame_state <= FRAME_EXECUTING) {
+        globals = Py_NewRef(generator_iframe(gen)->f_globals);
+    }
+    PyObject *reference = references_make((PyCodeObject *)code, globals);
+    Py_DECREF(code);
+    Py_XDECREF(globals);
+    return reference;
+}
+
+PyObject *
+capture_generator(PyObject *object, int by_reference)
+{
+    PyObject *reference = NULL, *result;
+    int collects;
+
+    if (by_reference) {
+        reference = refer_generator((PyGenObject *)object);
+        if (reference == NULL) {
+            return NULL;
+        }
+    }
     /* As in capture_fiber(). */
-    int collects = PyGC_Disable();
-    PyObject *result = write_generator(object);
+    collects = PyGC_Disable();
+    result = write_generator(object, reference);
     if (collects) {
         PyGC_Enable();
     }
+    Py_XDECREF(reference);
     return result;
 }
 
 /* ---- functions of the module ------------------------------------------- */
 
 static PyObject *
-core_reduce_generator(PyObject *module, PyObject *gen)
+reduce_generator(PyObject *gen, int by_reference)
 {
     if (!PyGen_CheckExact(gen) && !PyCoro_CheckExact(gen)
         && !PyAsyncGen_CheckExact(gen))
@@ -625,7 +771,19 @@ core_reduce_generator(PyObject *module, PyObject *gen)
                      Py_TYPE(gen)->tp_name);
         return NULL;
     }
-    return capture_generator(gen);
+    return capture_generator(gen, by_reference);
+}
+
+static PyObject *
+core_reduce_generator(PyObject *module, PyObject *gen)
+{
+    return reduce_generator(gen, 0);
+}
+
+static PyObject *
+core_refer_generator(PyObject *module, PyObject *gen)
+{
+    return reduce_generator(gen, 1);
 }
 
 static PyObject *
@@ -653,6 +811,8 @@ core_set_generator(PyObject *module, PyObject *args)
 static PyMethodDef functions[] = {
     {"_reduce_generator", core_reduce_generator, METH_O,
      PyDoc_STR("Reducer of generators and coroutines.")},
+    {"_refer_generator", core_refer_generator, METH_O,
+     PyDoc_STR("The same with their code by reference.")},
     {"_new_generator", core_new_generator, METH_VARARGS,
      PyDoc_STR("Empty generator of a function.")},
     {"_set_generator", core_set_generator, METH_VARARGS,

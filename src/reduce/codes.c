@@ -12,6 +12,7 @@ typedef struct {
     PyObject *packed;       /* owned: (tag, digest, data), or NULL */
     PyObject *head;         /* borrowed: clears itself when it goes */
     PyObject *function;     /* owned: weak reference to a shared function */
+    PyObject *digest;       /* owned: of references to the code, or NULL */
 } code_entry;
 
 static Py_ssize_t extra_index = -1;
@@ -28,6 +29,7 @@ entry_free(void *pointer)
     if (entry != NULL) {
         Py_XDECREF(entry->packed);
         Py_XDECREF(entry->function);
+        Py_XDECREF(entry->digest);
         PyMem_Free(entry);
     }
 }
@@ -62,6 +64,13 @@ codes_head(PyCodeObject *code)
     return entry == NULL ? NULL : &entry->head;
 }
 
+PyObject **
+codes_digest(PyCodeObject *code)
+{
+    code_entry *entry = entry_get(code);
+    return entry == NULL ? NULL : &entry->digest;
+}
+
 /* ---- packing ---------------------------------------------------------- */
 
 /* Hash of the marshalled code. New reference, or NULL with an exception. */
@@ -94,6 +103,48 @@ digest_of(PyObject *data)
     return digest;
 }
 
+/* zlib.<name>(data). New reference; NULL with an exception, which is
+ * ImportError where Python was built without zlib. */
+static PyObject *
+call_zlib(const char *name, PyObject *data)
+{
+    PyObject *result, *zlib = PyImport_ImportModule("zlib");
+    if (zlib == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallMethod(zlib, name, "O", data);
+    Py_DECREF(zlib);
+    if (result != NULL && !PyBytes_Check(result)) {
+        PyErr_SetString(PyExc_TypeError, "zlib must return bytes");
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+/* The data, compressed if that makes it smaller. Steals the data, which may be
+ * NULL with an exception. */
+static PyObject *
+compress(PyObject *data)
+{
+    if (data == NULL) {
+        return NULL;
+    }
+    PyObject *small = call_zlib("compress", data);
+    if (small != NULL && PyBytes_GET_SIZE(small) < PyBytes_GET_SIZE(data)) {
+        Py_DECREF(data);
+        return small;
+    }
+    Py_XDECREF(small);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_ImportError)) {
+            Py_CLEAR(data);
+            return NULL;
+        }
+        PyErr_Clear();
+    }
+    return data;
+}
+
 PyObject *
 codes_pack(PyCodeObject *code)
 {
@@ -106,8 +157,8 @@ codes_pack(PyCodeObject *code)
     if (entry->packed != NULL) {
         return Py_NewRef(entry->packed);
     }
-    data = PyMarshal_WriteObjectToString((PyObject *)code,
-                                         Py_MARSHAL_VERSION);
+    data = compress(PyMarshal_WriteObjectToString((PyObject *)code,
+                                                  Py_MARSHAL_VERSION));
     if (data == NULL) {
         goto error;
     }
@@ -258,14 +309,33 @@ plain_function(PyObject *found)
     return found;
 }
 
+/* The object that is marshalled in data. New reference, or NULL with an
+ * exception. */
+static PyObject *
+read_data(PyObject *data)
+{
+    PyObject *plain, *object;
+
+    /* How zlib's streams begin, and no marshalled code does. */
+    plain = PyBytes_AS_STRING(data)[0] == 0x78 ? call_zlib("decompress", data)
+                                               : Py_NewRef(data);
+    if (plain == NULL) {
+        return NULL;
+    }
+    object = PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(plain),
+                                            PyBytes_GET_SIZE(plain));
+    Py_DECREF(plain);
+    return object;
+}
+
 /* The code in data, or the equal one of a function in `home`. */
 static PyCodeObject *
 unmarshal(PyObject *data, PyObject *home)
 {
-    char *bytes = PyBytes_AS_STRING(data);
-    PyObject *code = PyMarshal_ReadObjectFromString(bytes,
-                                                    PyBytes_GET_SIZE(data));
-    if (code == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    PyObject *code = read_data(data);
+    if (code == NULL && (PyErr_ExceptionMatches(PyExc_ImportError)
+                         || PyErr_ExceptionMatches(PyExc_MemoryError)))
+    {
         return NULL;
     }
     if (code == NULL || !PyCode_Check(code)) {

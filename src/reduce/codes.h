@@ -32,6 +32,10 @@ PyObject *codes_function(PyCodeObject *code, PyObject *globals);
  * no memory. */
 PyObject **codes_head(PyCodeObject *code);
 
+/* The place where the digest of a reference to the code is kept; owned by the
+ * code object. NULL with an exception if there's no memory. */
+PyObject **codes_digest(PyCodeObject *code);
+
 /* What the dotted name means in a module's dict: new reference, or NULL, with
  * an exception if memory is lacking. Names inside functions mean nothing. */
 PyObject *codes_resolve(PyObject *dict, PyObject *qualname);

@@ -3,11 +3,13 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "references.h"
 #include "sealed.h"
 #include "substitute.h"
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_function, *new_function, *set_function;
+static PyObject *new_referred_function;
 
 /* ---- by name ----------------------------------------------------------- */
 
@@ -192,21 +194,37 @@ error:
     return NULL;
 }
 
-PyObject *
-functions_reduce(PyObject *function)
+/* Steals args, which may be NULL with an exception. */
+static PyObject *
+reduce_to(PyObject *constructor, PyObject *args, PyFunctionObject *f)
 {
-    PyFunctionObject *f = (PyFunctionObject *)function;
     PyObject *result = NULL;
-    PyObject *args = reduce_code_in(f->func_code, f->func_globals);
     PyObject *state = args == NULL ? NULL : function_state(f);
 
     if (state != NULL) {
-        result = PyTuple_Pack(6, new_function, args, state, Py_None, Py_None,
+        result = PyTuple_Pack(6, constructor, args, state, Py_None, Py_None,
                               set_function);
     }
     Py_XDECREF(args);
     Py_XDECREF(state);
     return result;
+}
+
+PyObject *
+functions_reduce(PyObject *function)
+{
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    return reduce_to(new_function,
+                     reduce_code_in(f->func_code, f->func_globals), f);
+}
+
+PyObject *
+functions_refer(PyObject *function)
+{
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    PyCodeObject *code = (PyCodeObject *)f->func_code;
+    return reduce_to(new_referred_function,
+                     references_make(code, f->func_globals), f);
 }
 
 PyObject *
@@ -306,6 +324,22 @@ give_cells(PyObject *function)
     return status;
 }
 
+/* Steals the function, which may be NULL with an exception. */
+static PyObject *
+with_cells(PyObject *function)
+{
+    if (function != NULL && give_cells(function) < 0) {
+        Py_CLEAR(function);
+    }
+    return function;
+}
+
+PyObject *
+functions_of(PyCodeObject *code, PyObject *globals)
+{
+    return with_cells(codes_function(code, globals));
+}
+
 static PyObject *
 make_function(PyObject *args, int shared)
 {
@@ -315,14 +349,39 @@ make_function(PyObject *args, int shared)
     if (load_code_in(args, &code, &globals) < 0) {
         return NULL;
     }
-    function = shared ? codes_function(code, globals)
-                      : PyFunction_New((PyObject *)code, globals);
+    function = shared ? functions_of(code, globals)
+                      : with_cells(PyFunction_New((PyObject *)code, globals));
     Py_DECREF(code);
     Py_DECREF(globals);
-    if (function != NULL && give_cells(function) < 0) {
-        Py_CLEAR(function);
-    }
     return sealed_new(function);
+}
+
+static PyObject *
+make_referred(PyObject *reference, int shared)
+{
+    referred r = {NULL};
+    PyObject *function;
+
+    if (references_follow(reference, &r) < 0) {
+        return NULL;
+    }
+    function = shared ? functions_of(r.code, r.globals)
+                      : with_cells(PyFunction_New((PyObject *)r.code,
+                                                  r.globals));
+    references_clear(&r);
+    return sealed_new(function);
+}
+
+static PyObject *
+core_load_referred_function(PyObject *module, PyObject *args)
+{
+    return make_referred(args, 1);
+}
+
+static PyObject *
+core_new_referred_function(PyObject *module, PyObject *args)
+{
+    return make_referred(args, 0);
 }
 
 static PyObject *
@@ -438,7 +497,7 @@ error:
 }
 
 static PyObject *
-core_reduce_function(PyObject *module, PyObject *function)
+reduce_function(PyObject *function, PyObject *(*reduce)(PyObject *))
 {
     if (!PyFunction_Check(function)) {
         PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
@@ -451,7 +510,30 @@ core_reduce_function(PyObject *module, PyObject *function)
                    ? NULL
                    : Py_NewRef(((PyFunctionObject *)function)->func_qualname);
     }
+    return reduce(function);
+}
+
+static PyObject *
+core_reduce_function(PyObject *module, PyObject *function)
+{
+    return reduce_function(function, functions_reduce);
+}
+
+static PyObject *
+core_pack_function(PyObject *module, PyObject *function)
+{
+    if (!PyFunction_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
+                     Py_TYPE(function)->tp_name);
+        return NULL;
+    }
     return functions_reduce(function);
+}
+
+static PyObject *
+core_refer_function(PyObject *module, PyObject *function)
+{
+    return reduce_function(function, functions_refer);
 }
 
 /* ---- setup ------------------------------------------------------------- */
@@ -465,6 +547,14 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Sets the saved attributes of a new function.")},
     {"_reduce_function", core_reduce_function, METH_O,
      PyDoc_STR("Reducer of functions: by name if that finds it.")},
+    {"_load_referred_function", core_load_referred_function, METH_VARARGS,
+     PyDoc_STR("Function of a frame, from a reference to its code.")},
+    {"_new_referred_function", core_new_referred_function, METH_VARARGS,
+     PyDoc_STR("New function from a reference to its code.")},
+    {"_pack_function", core_pack_function, METH_O,
+     PyDoc_STR("Reducer of functions: always by value.")},
+    {"_refer_function", core_refer_function, METH_O,
+     PyDoc_STR("Reducer of functions: code by reference.")},
     {NULL},
 };
 
@@ -477,8 +567,10 @@ functions_setup(PyObject *module)
     load_function = PyObject_GetAttrString(module, "_load_function");
     new_function = PyObject_GetAttrString(module, "_new_function");
     set_function = PyObject_GetAttrString(module, "_set_function");
+    new_referred_function = PyObject_GetAttrString(module,
+                                                   "_new_referred_function");
     return load_function == NULL || new_function == NULL
-                   || set_function == NULL
+                   || set_function == NULL || new_referred_function == NULL
                ? -1
                : 0;
 }

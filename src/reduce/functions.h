@@ -20,7 +20,14 @@ int functions_importable(PyObject *function);
  * an exception. */
 PyObject *functions_reduce(PyObject *function);
 
-/* The same for the function of a frame. */
+/* The same with its code by reference. */
+PyObject *functions_refer(PyObject *function);
+
+/* A function with this code and these globals, as a frame needs one: shared,
+ * safe to be called. New reference, or NULL with an exception. */
+PyObject *functions_of(PyCodeObject *code, PyObject *globals);
+
+/* What __reduce_ex__ would return for the function of a frame. */
 PyObject *functions_reduce_head(PyObject *code, PyObject *globals);
 
 /* A copy of a function that has a closure, with cells of its own, entered into

@@ -8,14 +8,17 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "functions.h"
 #include "sealed.h"
 #include "fiber/soften.h"
 #include "interp/analysis.h"
+#include "references.h"
 
 /* A frame on its way from state to memory. */
 typedef struct {
-    PyCodeObject *code;     /* borrowed */
-    PyObject *function;     /* borrowed */
+    PyCodeObject *code;     /* borrowed from the function */
+    PyObject *function;     /* owned */
+    referred referred;      /* owned: its code, if the head is a reference */
     PyGenObject *gen;       /* borrowed: frame of a generator; else NULL */
     PyObject *extra;        /* borrowed: exception or locals, or NULL */
     int pc, opcode, oparg, next;
@@ -51,6 +54,50 @@ plan_clear(frame_plan *plan)
     }
     PyMem_Free(plan->slots);
     plan->slots = NULL;
+    Py_CLEAR(plan->function);
+    references_clear(&plan->referred);
+}
+
+/* How many slots are filled or said to be empty. */
+static Py_ssize_t
+count_slots(PyObject *nulls, Py_ssize_t values)
+{
+    unsigned long long bits;
+
+    if (PyLong_CheckExact(nulls)) {
+        bits = PyLong_AsUnsignedLongLongMask(nulls);
+        values += __builtin_popcountll(bits);
+    }
+    else if (PyBytes_CheckExact(nulls)) {
+        for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(nulls); i++) {
+            bits = (unsigned char)PyBytes_AS_STRING(nulls)[i];
+            values += __builtin_popcountll(bits);
+        }
+    }
+    return values;
+}
+
+/* The pc that a frame's state says, in plan->pc. 0, or -1 with an
+ * exception. */
+static int
+plan_pc(frame_plan *plan, const analysis *a, PyObject *state, int before)
+{
+    PyObject *number = PyTuple_GET_ITEM(state, before + FRAME_PC);
+
+    if (!PyLong_CheckExact(number)) {
+        return corrupt(plan, "doesn't say where it stands");
+    }
+    if (plan->referred.code != NULL) {
+        PyObject *nulls = PyTuple_GET_ITEM(state, before + FRAME_NULLS);
+        Py_ssize_t values = PyTuple_GET_SIZE(state) - before - FRAME_VALUES;
+        values = count_slots(nulls, values) - plan->code->co_nlocalsplus;
+        plan->pc = references_pc(number, &plan->referred, a, (int)values);
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int overflow;
+    long pc = PyLong_AsLongAndOverflow(number, &overflow);
+    plan->pc = overflow || pc < 0 || pc > INT_MAX ? -1 : (int)pc;
+    return 0;
 }
 
 /* 1 if slot i is said to be empty, 0 if not, -1 without an exception if that
@@ -160,21 +207,16 @@ static int
 plan_frame(frame_plan *plan, PyObject *state, int before)
 {
     analysis_instruction at;
-    PyObject *number;
 
-    number = PyTuple_GET_ITEM(state, before + FRAME_PC);
     const analysis *a = analysis_get(plan->code);
     if (a == NULL) {
         return PyErr_ExceptionMatches(PyExc_MemoryError)
                    ? -1
                    : (PyErr_Clear(), corrupt(plan, "has damaged code"));
     }
-    if (!PyLong_CheckExact(number)) {
-        return corrupt(plan, "doesn't say where it stands");
+    if (plan_pc(plan, a, state, before) < 0) {
+        return -1;
     }
-    int overflow;
-    long pc = PyLong_AsLongAndOverflow(number, &overflow);
-    plan->pc = overflow || pc < 0 || pc > INT_MAX ? -1 : (int)pc;
     plan->kept = analysis_kept(a, plan->pc);
     if (plan->kept < 0 || analysis_at(a, plan->pc, &at) < 0) {
         return corrupt(plan, "stands where nothing can be pending");
@@ -211,17 +253,30 @@ plan_namespace(frame_plan *plan, PyObject *extra)
     return 0;
 }
 
-/* Is this a function whose frame can be made, and which fits to its code? */
+/* Takes the function of a frame from its head, or makes one for the code that
+ * the head refers to. Then may run Python code. 0, or -1 with an exception. */
 static int
-check_function(frame_plan *plan, PyObject *function)
+plan_function(frame_plan *plan, PyObject *head)
 {
     plan->code = NULL;
-    function = sealed_open(function);
-    if (!PyFunction_Check(function)) {
+    head = sealed_open(head);
+    if (PyTuple_CheckExact(head)) {
+        if (references_follow(head, &plan->referred) < 0) {
+            return -1;
+        }
+        plan->function = functions_of(plan->referred.code,
+                                      plan->referred.globals);
+        if (plan->function == NULL) {
+            return -1;
+        }
+    }
+    else if (PyFunction_Check(head)) {
+        plan->function = Py_NewRef(head);
+    }
+    else {
         return corrupt(plan, "a frame has no function");
     }
-    plan->function = function;
-    plan->code = (PyCodeObject *)PyFunction_GET_CODE(function);
+    plan->code = (PyCodeObject *)PyFunction_GET_CODE(plan->function);
     return 0;
 }
 
@@ -288,9 +343,17 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
 {
     PyTypeObject *type = &PyGen_Type;
     PyCodeObject *code = NULL;
+    PyGenObject *gen = NULL;
+    referred r = {NULL};
 
     head = sealed_open(head);
-    if (PyFunction_Check(head)) {
+    if (PyTuple_CheckExact(head)) {
+        if (references_follow(head, &r) < 0) {
+            return NULL;
+        }
+        code = r.code;
+    }
+    else if (PyFunction_Check(head)) {
         code = (PyCodeObject *)PyFunction_GET_CODE(head);
     }
     else if (PyCode_Check(head)) {
@@ -300,7 +363,7 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
         PyErr_SetString(CorruptStateError,
                         "can't restore a generator: its function is not one "
                         "of a generator");
-        return NULL;
+        goto error;
     }
     if (code->co_flags & CO_ASYNC_GENERATOR) {
         type = &PyAsyncGen_Type;
@@ -309,9 +372,9 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
         type = &PyCoro_Type;
     }
     Py_ssize_t words = generator_frame_words(code);
-    PyGenObject *gen = (PyGenObject *)_PyObject_GC_NewVar(type, words);
+    gen = (PyGenObject *)_PyObject_GC_NewVar(type, words);
     if (gen == NULL) {
-        return NULL;
+        goto error;
     }
     /* Generators have no ob_size, though they are allocated as if. */
     memset((char *)gen + sizeof(PyObject), 0,
@@ -322,6 +385,9 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
                                                   : qualname);
     gen->gi_frame_state = FRAME_CLEARED;
     PyObject_GC_Track(gen);
+
+error:
+    references_clear(&r);
     return (PyObject *)gen;
 }
 
@@ -349,13 +415,14 @@ rebuild_generator(PyObject *object, PyObject *state)
     plan.gen = (PyGenObject *)object;
     PyObject *format = PyTuple_GET_ITEM(state, GENERATOR_FORMAT);
     PyObject *head = PyTuple_GET_ITEM(state, GENERATOR_FRAME + FRAME_HEAD);
-    if (rebuild_check_format(format) < 0 || check_function(&plan, head) < 0) {
-        return -1;
+    if (rebuild_check_format(format) < 0 || plan_function(&plan, head) < 0) {
+        goto error;
     }
     if (!is_empty_generator(plan.gen)
         || generator_code(plan.gen) != plan.code)
     {
-        return corrupt(&plan, "belongs to another generator");
+        corrupt(&plan, "belongs to another generator");
+        goto error;
     }
     PyObject *extra = PyTuple_GET_ITEM(state, GENERATOR_FRAME + FRAME_EXTRA);
     if (check_exception(&plan, extra, &plan.extra) == 0
@@ -371,6 +438,8 @@ rebuild_generator(PyObject *object, PyObject *state)
                 : FRAME_CREATED;
         status = 0;
     }
+
+error:
     plan_clear(&plan);
     return status;
 }
@@ -463,18 +532,30 @@ plan_generator(frame_plan *plans, int i, PyObject *pair)
     return check_exception(plan, PyTuple_GET_ITEM(pair, 1), &plan->extra);
 }
 
+/* The functions of all frames: afterwards no Python code runs. */
+static int
+plan_functions(frame_plan *plans, int count, PyObject *state)
+{
+    for (int i = 0; i < count; i++) {
+        PyObject *frame = PyTuple_GET_ITEM(state, FIBER_FRAMES + i);
+        if (!PyTuple_CheckExact(frame)
+            || PyTuple_GET_SIZE(frame) < FRAME_VALUES)
+        {
+            return corrupt(&plans[i], "a frame has no state");
+        }
+        if (plan_function(&plans[i], PyTuple_GET_ITEM(frame, FRAME_HEAD)) < 0)
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* A plan for frame number i, whose next inner one is plans[i - 1]. */
 static int
 plan_link(frame_plan *plans, int i, PyObject *state)
 {
     frame_plan *plan = &plans[i];
-
-    if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) < FRAME_VALUES) {
-        return corrupt(plan, "a frame has no state");
-    }
-    if (check_function(plan, PyTuple_GET_ITEM(state, FRAME_HEAD)) < 0) {
-        return -1;
-    }
     PyObject *extra = PyTuple_GET_ITEM(state, FRAME_EXTRA);
     if (PyTuple_CheckExact(extra)) {
         if (plan_generator(plans, i, extra) < 0) {
@@ -592,6 +673,14 @@ rebuild_fiber(fiber *f, PyObject *state)
     if (plans == NULL) {
         PyErr_NoMemory();
         return -1;
+    }
+    if (plan_functions(plans, count, state) < 0) {
+        goto error;
+    }
+    if (f->state != FIBER_NEW || f->stack != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "can't restore a task: it was started meanwhile");
+        goto error;
     }
     for (int i = 0; i < count; i++) {
         if (plan_link(plans, i, PyTuple_GET_ITEM(state, FIBER_FRAMES + i))

@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "functions.h"
 #include "iterators.h"
+#include "references.h"
 #include "sealed.h"
 #include "snapshot.h"
 #include "state.h"
@@ -15,8 +16,9 @@ reduce_setup(PyObject *module)
 {
     if (errors_setup(module) < 0 || codes_setup(module) < 0
         || substitute_setup(module) < 0 || sealed_setup(module) < 0
-        || functions_setup(module) < 0 || state_setup(module) < 0
-        || snapshot_setup(module) < 0 || iterators_setup(module) < 0)
+        || functions_setup(module) < 0 || references_setup(module) < 0
+        || state_setup(module) < 0 || snapshot_setup(module) < 0
+        || iterators_setup(module) < 0)
     {
         return -1;
     }

@@ -6,12 +6,13 @@
  *   frame      (head, pc, nulls, extra, value, ...)
  *   generator  (FORMAT, head, pc, nulls, exception, value, ...)
  *
- * head is a function that has the frame's code and globals.  pc is the code
- * unit of the pending instruction.  The values are those of the local
- * variables and then of the value stack, without the operands that the
- * pending instruction has used up; nulls says which of these slots are empty:
- * an int of bits, or bytes if there are more than 60 slots.  exception is the
- * one being handled, or None.
+ * head is a function that has the frame's code and globals, or a reference to
+ * code.  pc is the code unit of the pending instruction, or, with a reference,
+ * its place (references.h).  The values are those of the local variables and
+ * then of the value stack, without the operands that the pending instruction
+ * has used up; nulls says which of these slots are empty: an int of bits, or
+ * bytes if there are more than 60 slots.  exception is the one being handled,
+ * or None.
  *
  * extra is None; or the namespace, of a frame of code that is not that of a
  * function; or (generator, exception), of a frame of a generator that runs in
@@ -42,11 +43,11 @@ enum { GENERATOR_FORMAT, GENERATOR_FRAME };
 /* ---- capture.c: only reads --------------------------------------------- */
 
 /* A suspended fiber. New reference, or NULL with NotPicklableError. */
-PyObject *capture_fiber(fiber *f);
+PyObject *capture_fiber(fiber *f, int by_reference);
 
 /* A generator, coroutine or asynchronous generator, reduced for pickle. New
  * reference, or NULL with an exception. */
-PyObject *capture_generator(PyObject *gen);
+PyObject *capture_generator(PyObject *gen, int by_reference);
 
 /* ---- rebuild.c --------------------------------------------------------- */
 

@@ -517,6 +517,17 @@ substitute_object(PyObject *object, void *closure)
     return Py_NewRef(self->object);
 }
 
+/* (code, globals) of the function of a frame, else None. */
+static PyObject *
+substitute_code(PyObject *object, void *closure)
+{
+    substitute *self = (substitute *)object;
+    if (self->kind != HEAD) {
+        Py_RETURN_NONE;
+    }
+    return PyTuple_Pack(2, self->object, self->globals);
+}
+
 static PyMethodDef substitute_methods[] = {
     {"__reduce_ex__", substitute_reduce, METH_O, NULL},
     {"__deepcopy__", copy_original, METH_O, NULL},
@@ -525,6 +536,7 @@ static PyMethodDef substitute_methods[] = {
 
 static PyGetSetDef substitute_getset[] = {
     {"object", substitute_object, NULL, NULL, NULL},
+    {"head", substitute_code, NULL, NULL, NULL},
     {NULL},
 };
 

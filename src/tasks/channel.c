@@ -181,6 +181,7 @@ preferred(scheduler *s, channel *c, int direction)
 {
     tasklet *me = s->current;
 
+    tasklet_claim(s, c->first);
     if (c->first->scheduler != s) {
         return me;
     }

@@ -70,9 +70,17 @@ void
 ending_finalize(tasklet *t)
 {
     PyObject *type, *value, *traceback, *exit;
-    scheduler *s = t->scheduler;
+    scheduler *s;
 
     PyErr_Fetch(&type, &value, &traceback);
+    if (t->loose && !exiting) {
+        s = scheduler_get();
+        if (s != NULL) {
+            tasklet_claim(s, t);
+        }
+        PyErr_Clear();
+    }
+    s = t->scheduler;
     if (s == NULL || exiting) {
         discard(t);
     }
@@ -105,15 +113,16 @@ ending_finalize(tasklet *t)
     PyErr_Restore(type, value, traceback);
 }
 
-/* All started tasklets of s that still live, as a new list, or NULL. */
+/* All started tasklets of s that still live, as a new list, or NULL; those
+ * that are loose only at the end of the process: else others may use them. */
 static PyObject *
-living(scheduler *s)
+living(scheduler *s, int loose)
 {
     PyObject *list = PyList_New(0);
     for (tasklet *t = s->youngest; list != NULL && t != NULL; t = t->older) {
         /* Objects that are being deallocated are there too. */
-        if (t != s->main && Py_REFCNT(t) > 0 && tasklet_suspended(t)
-            && PyList_Append(list, (PyObject *)t) < 0)
+        if (t != s->main && t->loose <= loose && Py_REFCNT(t) > 0
+            && tasklet_suspended(t) && PyList_Append(list, (PyObject *)t) < 0)
         {
             Py_CLEAR(list);
         }
@@ -124,14 +133,15 @@ living(scheduler *s)
 /* Ends all suspended tasklets, oldest first. They may start new ones, and
  * refuse to end: not for ever. */
 static void
-kill_all(scheduler *s)
+kill_all(scheduler *s, int loose)
 {
     for (int i = 0; i < KILL_ATTEMPTS; i++) {
-        PyObject *list = living(s);
+        PyObject *list = living(s, loose);
         Py_ssize_t n = list == NULL ? 0 : PyList_GET_SIZE(list);
         for (Py_ssize_t k = n; k-- > 0;) {
             tasklet *t = (tasklet *)PyList_GET_ITEM(list, k);
             if (tasklet_suspended(t) && t->scheduler == s) {
+                tasklet_claim(s, t);
                 kill_once(s, t);
             }
         }
@@ -211,11 +221,15 @@ ending_thread(fiber_thread *thread)
     if (!exiting && thread->tstate == PyThreadState_Get()
         && s->current == main)
     {
-        kill_all(s);
+        kill_all(s, 0);
     }
     do {
         t = s->youngest == main ? main->older : s->youngest;
-        if (t != NULL) {
+        if (t != NULL && t->loose) {
+            /* Another thread may use it. */
+            scheduler_unlink(t);
+        }
+        else if (t != NULL) {
             forget(s, t);
         }
         scheduler_settle(s);
@@ -237,18 +251,73 @@ ending_thread(fiber_thread *thread)
 /* ---- the end of the process -------------------------------------------- */
 
 static PyObject *
-at_exit(PyObject *module, PyObject *unused)
+at_last(PyObject *module, PyObject *unused)
 {
     fiber_thread *t = fiber_thread_get();
     if (t == NULL) {
         PyErr_Clear();
     }
     else if (t->user != NULL) {
-        kill_all(t->user);
+        kill_all(t->user, 1);
     }
     exiting = 1;
     Py_RETURN_NONE;
 }
+
+/* Queues of multiprocessing pickle in threads, which it waits for when the
+ * process exits, perhaps later than now: tasks in them must not end before.
+ * Has `callback` called after that. 1, or 0 if there's nothing to wait for,
+ * with an exception if one is set. */
+static int
+postpone(PyObject *callback)
+{
+    PyObject *name = PyUnicode_FromString("multiprocessing.util");
+    PyObject *util = name == NULL ? NULL : PyImport_GetModule(name);
+    PyObject *exits = NULL, *type = NULL, *args = NULL, *kwargs = NULL;
+    PyObject *finalizer = NULL;
+
+    if (util == NULL) {
+        goto error;
+    }
+    exits = PyObject_GetAttrString(util, "_exiting");
+    if (exits != Py_False) {
+        goto error;
+    }
+    type = PyObject_GetAttrString(util, "Finalize");
+    args = Py_BuildValue("(OO)", Py_None, callback);
+    kwargs = Py_BuildValue("{s:i}", "exitpriority", -1000);
+    if (type != NULL && args != NULL && kwargs != NULL) {
+        finalizer = PyObject_Call(type, args, kwargs);
+    }
+
+error:
+    Py_XDECREF(name);
+    Py_XDECREF(util);
+    Py_XDECREF(exits);
+    Py_XDECREF(type);
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(finalizer);
+    return finalizer != NULL;
+}
+
+static PyMethodDef at_last_def;
+
+static PyObject *
+at_exit(PyObject *module, PyObject *unused)
+{
+    PyObject *callback = PyCFunction_New(&at_last_def, NULL);
+    int postponed = callback != NULL && postpone(callback);
+
+    Py_XDECREF(callback);
+    PyErr_Clear();
+    return postponed ? Py_NewRef(Py_None) : at_last(NULL, NULL);
+}
+
+static PyMethodDef at_last_def = {
+    "_at_last", at_last, METH_NOARGS,
+    PyDoc_STR("Ends the suspended tasklets before the interpreter does."),
+};
 
 static PyMethodDef at_exit_def = {
     "_at_exit", at_exit, METH_NOARGS,

@@ -7,6 +7,9 @@
 /* Bits of a tasklet's flags. The lowest two are its tempval_kind. */
 enum { KIND = 3, ATOMIC = 4, IGNORE_NESTING = 8, BLOCK_TRAP = 16 };
 
+/* Bit of the protocol that pickletask's own pickler sets. */
+enum { BY_REFERENCE = 0x100 };
+
 /* Bits of a channel's flags. */
 enum { SCHEDULE_ALL = 1, CLOSING = 2 };
 
@@ -193,7 +196,7 @@ check_reducible(tasklet *t)
 /* The parts of the state, in their order. New references; 0, or -1 with an
  * exception, and some of them. */
 static int
-get_parts(tasklet *t, PyObject *parts[6])
+get_parts(tasklet *t, int by_reference, PyObject *parts[6])
 {
     const fiber_pickling *pickling = fiber_get_pickling();
     tasklet_state now;
@@ -207,7 +210,7 @@ get_parts(tasklet *t, PyObject *parts[6])
                                                         : now.tempval);
     parts[2] = Py_NewRef(now.channel == NULL ? Py_None : now.channel);
     parts[3] = t->fiber.state == FIBER_PARKED || t->fiber.state == FIBER_SOFT
-                   ? pickling->capture(&t->fiber)
+                   ? pickling->capture(&t->fiber, by_reference)
                    : Py_NewRef(Py_None);
     if (parts[3] == NULL) {
         return -1;
@@ -226,11 +229,12 @@ pickling_reduce_tasklet(PyObject *self, PyObject *protocol)
 {
     tasklet *t = (tasklet *)self;
     PyObject *parts[6] = {NULL}, *result = NULL;
+    long number = PyLong_AsLong(protocol);
 
-    if (check_reducible(t) < 0) {
+    if ((number == -1 && PyErr_Occurred()) || check_reducible(t) < 0) {
         return NULL;
     }
-    if (get_parts(t, parts) == 0) {
+    if (get_parts(t, (number & BY_REFERENCE) != 0, parts) == 0) {
         result = Py_BuildValue("O()(OOOOOO)", Py_TYPE(self), parts[0],
                                parts[1], parts[2], parts[3], parts[4],
                                parts[5]);
@@ -350,11 +354,13 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     };
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
-        t->fiber.context = Py_XNewRef(t->scheduler->thread->tstate->context);
     }
+    /* It gets that of the thread that claims it. */
+    Py_CLEAR(t->fiber.context);
     if (tasklet_set_state(t, &now) < 0) {
         return NULL;
     }
+    t->loose = (unsigned char)tasklet_alive(t);
     if (where != Py_None) {
         adopt((channel *)where);
     }

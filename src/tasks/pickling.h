@@ -7,10 +7,10 @@
  * is (func, args, kwargs) of a tasklet that has not started; attributes are
  * those of an instance of a subclass.  What doesn't apply is None.
  *
- * A loaded tasklet belongs to the thread that loads it.  One that was in the
- * run queue is paused; one that was blocked waits at its channel again.  The
- * two refer to one another, and either may be complete first: a channel keeps
- * the tasklets of its queue aside until the last of them has its frames.
+ * A loaded tasklet belongs to the thread that first uses it.  One that was in
+ * the run queue is paused; one that was blocked waits at its channel again.
+ * The two refer to one another, and either may be complete first: a channel
+ * keeps the tasklets of its queue aside until the last of them has its frames.
  */
 #ifndef PICKLETASK_TASKS_PICKLING_H
 #define PICKLETASK_TASKS_PICKLING_H

@@ -38,8 +38,11 @@ is_current(tasklet *t)
 int
 tasklet_alive(tasklet *t)
 {
-    if (t->scheduler == NULL || is_main(t)) {
-        return t->scheduler != NULL;
+    if (is_main(t)) {
+        return 1;
+    }
+    if (t->scheduler == NULL && !t->loose) {
+        return 0;
     }
     return t->fiber.state == FIBER_NEW ? t->args != NULL
                                        : t->fiber.state != FIBER_DEAD;
@@ -119,9 +122,24 @@ tasklet_set_state(tasklet *t, const tasklet_state *state)
     return 0;
 }
 
+void
+tasklet_claim(scheduler *s, tasklet *t)
+{
+    if (!t->loose) {
+        return;
+    }
+    assert(t->fiber.thread == NULL && t->fiber.stack == NULL
+           && t->fiber.context == NULL);
+    t->loose = 0;
+    scheduler_unlink(t);
+    scheduler_link(s, t);
+    t->fiber.context = Py_XNewRef(s->thread->tstate->context);
+}
+
 int
 tasklet_check_thread(scheduler *s, tasklet *t)
 {
+    tasklet_claim(s, t);
     if (t->scheduler == s) {
         return 0;
     }

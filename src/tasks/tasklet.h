@@ -38,6 +38,8 @@ struct tasklet {
     unsigned char kind;         /* tempval_kind */
     unsigned char watching;     /* suspended in run() */
     unsigned char finalizing;   /* its errors have nobody to go to */
+    unsigned char loose;        /* loaded, and not used yet: belongs to whom
+                                 * it will; in no run queue */
     signed char direction;      /* blocked: 1 sending, -1 receiving; else 0 */
     char atomic, ignore_nesting, block_trap;    /* set by users */
     scheduler *scheduler;       /* of its thread; NULL if that has ended */
@@ -85,9 +87,13 @@ int tasklet_bind(tasklet *t, PyObject *func, PyObject *args,
  * into the run queue.  0, or -1 with an exception, nothing changed. */
 int tasklet_set_up(tasklet *t, PyObject *args, PyObject *kwargs);
 
-/* 0 if t is of the calling thread, whose scheduler is s; else -1 with
- * RuntimeError. */
+/* 0 if t is of the calling thread, whose scheduler is s, or is loose and now
+ * claimed; else -1 with RuntimeError. */
 int tasklet_check_thread(scheduler *s, tasklet *t);
+
+/* Makes a loose tasklet one of the calling thread, whose scheduler is s; does
+ * nothing to others. Can't fail. */
+void tasklet_claim(scheduler *s, tasklet *t);
 
 /* ---- tempval ---------------------------------------------------------- */
 

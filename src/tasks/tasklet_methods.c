@@ -240,6 +240,7 @@ throw(tasklet *t, PyObject *exception, int pending, const fiber_call *call)
     if (s == NULL) {
         goto error;
     }
+    tasklet_claim(s, t);
     if (!tasklet_alive(t)) {
         if (exits) {
             if (t->scheduler == NULL) {

@@ -1,0 +1,167 @@
+"""What a pickle may name: the policy behind ``allow=``.
+
+A pickle names functions and classes, and the unpickler calls them.  A restricted load looks every
+name up here first.  What pickletask itself needs for tasks whose code goes by reference is allowed
+always, and so are harmless builtins; what makes code from bytes never is.
+
+Names lead through classes only, never through a module or a function's attributes: neither
+``app.os.system`` nor ``app.work.__globals__`` is a name.
+"""
+
+import builtins
+import sys
+import types
+
+from pickletask.errors import NotAllowedError
+
+__all__ = ["Policy"]
+
+_OURS = {
+    "pickletask": {"tasklet", "channel", "TaskletExit", "bomb"},
+    "pickletask._core": {
+        "_load_referred_code",
+        "_load_referred_function",
+        "_new_cell",
+        "_new_frame",
+        "_new_generator",
+        "_new_method",
+        "_new_referred_function",
+        "_new_traceback",
+        "_same",
+        "_set_exception",
+        "_set_frame",
+        "_set_function",
+        "_set_generator",
+    },
+    "pickletask.references": {
+        "_Exhausted.asynchronous",
+        "_Exhausted.coroutine",
+        "_Exhausted.generator",
+    },
+    "pickletask.flat": {"finish", "set_state"},
+    # Bytes in protocol 2.
+    "_codecs": {"encode"},
+}
+
+# Each of them makes code from bytes, or from another pickle.
+_BY_VALUE = {
+    "pickletask._core": {"_load_code", "_load_function", "_new_function", "_new_namespace"},
+}
+
+_BUILTINS = {
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "enumerate",
+    "filter",
+    "float",
+    "frozenset",
+    "int",
+    "iter",
+    "list",
+    "map",
+    "object",
+    "range",
+    "reversed",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "zip",
+} | {
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+
+
+class Policy:
+    """Decides about names by what the user gave as ``allow``.
+
+    ALLOW is an iterable of dotted names, or a callable.  A name allows the function or class
+    ``package.module.name``, with a class what stands in it; ``package.module.*`` allows all
+    functions and classes that the module itself defines.  A callable is asked with (module, name)
+    and returns whether the name is allowed.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    def __init__(self, allow):
+        self._ask = allow if callable(allow) else None
+        self._names = frozenset()
+        if self._ask is None:
+            if isinstance(allow, str):
+                raise TypeError("allow must be an iterable of names or a callable, not a str")
+            self._names = frozenset(allow)
+            for name in self._names:
+                _check_name(name)
+
+    def check(self, module, name):
+        """Raise NotAllowedError unless the pickle may name this; nothing has been imported yet.
+
+        Returns what :meth:`check_found` needs.
+        """
+        if name in _BY_VALUE.get(module, ()):
+            raise NotAllowedError(
+                "this pickle brings code by value, which a restricted load doesn't take; it has "
+                "to be written with code='reference'"
+            )
+        if name in _OURS.get(module, ()) or (module == "builtins" and name in _BUILTINS):
+            return None
+        if self._ask is not None:
+            allowed = self._ask(module, name)
+        else:
+            parts = name.split(".")
+            prefixes = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+            allowed = any(f"{module}.{prefix}" in self._names for prefix in prefixes)
+            if not allowed and f"{module}.*" in self._names:
+                return module
+        if not allowed:
+            raise NotAllowedError(
+                f"this pickle names {module}.{name}, which allow= doesn't have; add it if you "
+                "trust it to be called by whoever wrote the pickle"
+            )
+        return None
+
+    def check_found(self, module, name, found, defined_in):
+        """Raise NotAllowedError unless a name led through classes, and to what it should.
+
+        DEFINED_IN is the module that has to define what was found, or None if that doesn't matter.
+        """
+        parts = name.split(".")
+        if len(parts) > 1:
+            # The unpickler's own way is getattr(), which finds what no class of the module has.
+            home = sys.modules.get(module)
+            at = vars(home).get(parts[0]) if isinstance(home, types.ModuleType) else None
+            for part in parts[1:]:
+                at = vars(at).get(part) if isinstance(at, type) else None
+            if not isinstance(at, (type, *_FUNCTIONS, staticmethod, classmethod)):
+                raise NotAllowedError(
+                    f"this pickle names {module}.{name}, which is not what stands in a class there"
+                )
+        if defined_in is not None and not (
+            isinstance(found, (type, types.FunctionType)) and found.__module__ == defined_in
+        ):
+            raise NotAllowedError(
+                f"this pickle names {module}.{name}, which {module!r} doesn't define itself; "
+                "'*' stands for its own functions and classes, so add the name if you trust it"
+            )
+
+
+def _check_name(name):
+    """Raise TypeError or ValueError unless it is a name that can be allowed."""
+    if not isinstance(name, str):
+        raise TypeError(f"allow must have names, not {type(name).__name__} objects")
+    parts = name.split(".")
+    if parts[-1] == "*":
+        parts.pop()
+    elif len(parts) < 2:
+        parts = []
+    if not parts or not all(part.isidentifier() or part[:1] == "<" for part in parts):
+        raise ValueError(
+            f"{name!r} can't be allowed: write 'module.name', or 'module.*' for all of a module"
+        )

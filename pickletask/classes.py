@@ -1,0 +1,35 @@
+"""Classes by value: those that no import finds, through cloudpickle.
+
+cloudpickle is an optional dependency, needed where the pickle is written and where it is loaded.
+"""
+
+__all__ = ["cloudpickle_for", "reduce_class", "reduce_part"]
+
+
+def cloudpickle_for(what):
+    """Return cloudpickle's pickler; raises ImportError that says why it is needed."""
+    try:
+        from cloudpickle import Pickler
+    except ImportError:
+        raise ImportError(
+            f"{what} by value needs cloudpickle, which is not installed: pip install cloudpickle"
+        ) from None
+    return Pickler
+
+
+def reduce_class(cls):
+    """Reduce a class: NotImplemented if its name will do, else how to make it anew."""
+    if not needs_value(cls):
+        return NotImplemented
+    pickler = cloudpickle_for(f"pickling class {cls.__module__}.{cls.__qualname__}")
+    return pickler.reducer_override(None, cls)
+
+
+def needs_value(cls):
+    """Is the class one of ``__main__``, or of the inside of a function?"""
+    return cls.__module__ == "__main__" or "<locals>" in cls.__qualname__
+
+
+def reduce_part(cls):
+    """Return cloudpickle's reducer for what stands in a class, such as properties; None if none."""
+    return cloudpickle_for("pickling a class").dispatch_table.get(cls)

@@ -1,0 +1,130 @@
+"""Where in a task the object is that can't be pickled.
+
+pickle says what it can't save, but not where that was.  When it has failed, saving is tried again
+with the pure Python pickler, which can be watched: what is being saved inside of what.
+"""
+
+import io
+import itertools
+import pickle
+import types
+
+from pickletask import _core, references, states
+
+__all__ = ["explain"]
+
+_GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+
+# What pickle raises when it can't save something.
+FAILURES = (TypeError, AttributeError, pickle.PicklingError)
+
+
+def explain(pickler, obj, error):
+    """Return a NotPicklableError that says where in which task saving failed, or None.
+
+    PICKLER is the one that raised ERROR when it had to save OBJ.  None means that it wasn't in a
+    task, or doesn't happen again.  Reducers of the objects run a second time.
+    """
+    if isinstance(error, _core.NotPicklableError):
+        return None
+    watcher = _Watcher(pickler)
+    try:
+        watcher.dump(obj)
+    except FAILURES:
+        path = _path(watcher.open)
+    except Exception:
+        return None
+    else:
+        return None
+    if path is None:
+        return None
+    return _core.NotPicklableError(
+        f"cannot pickle this task: {path}: {error}; close it before the task suspends, or see "
+        "register_resource() and Pickler.persistent_id()"
+    )
+
+
+class _Watcher(pickle._Pickler):
+    """Saves as another pickler does, and knows what it is saving inside of what."""
+
+    # dill adds to the stock pickler's: what failed would not fail again.
+    dispatch = {
+        **{cls: f for cls, f in pickle._Pickler.dispatch.items() if f.__module__ == "pickle"},
+        dict: pickle._Pickler.save_dict,
+        type: pickle._Pickler.save_type,
+        types.FunctionType: pickle._Pickler.save_global,
+    }
+
+    def __init__(self, pickler):
+        super().__init__(io.BytesIO(), pickle.HIGHEST_PROTOCOL, buffer_callback=lambda buffer: None)
+        self.open = []
+        self.reducer_override = pickler.reducer_override
+        if hasattr(pickler, "persistent_id"):
+            self._persistent_id = pickler.persistent_id
+        if hasattr(pickler, "dispatch_table"):
+            self.dispatch_table = pickler.dispatch_table
+
+    def persistent_id(self, obj):
+        return None if not hasattr(self, "_persistent_id") else self._persistent_id(obj)
+
+    def save(self, obj, save_persistent_id=True):
+        self.open.append(obj)
+        super().save(obj, save_persistent_id)
+        self.open.pop()
+
+
+def _path(open):
+    """The way from the innermost task or generator to what failed, or None if there is none."""
+    parts, at = [], 0
+    for at, obj in enumerate(open):
+        if isinstance(obj, _core.tasklet):
+            parts, last = [f"{type(obj).__name__} {hex(id(obj))}"], at
+        elif type(obj) in _GENERATORS and not parts:
+            parts, last = [f"{type(obj).__name__} {obj.__qualname__!r}"], at
+    if not parts:
+        return None
+    for outer, inner in zip(open[last:], open[last + 1 :], strict=False):
+        parts += _step(outer, inner)
+    return " > ".join(parts)
+
+
+def _step(outer, inner):
+    """What there is to say about the step from one object to another inside of it: a list."""
+    if type(outer) is tuple:
+        for begin in 0, 1:
+            code = _code_of(outer[begin]) if len(outer) >= begin + states.FRAME_VALUES else None
+            if code is not None:
+                return _frame_step(code, outer[begin:], inner)
+    keys = ()
+    if type(outer) is dict:
+        keys = (key for key, value in outer.items() if value is inner and key is not inner)
+    elif type(outer) is list:
+        keys = (index for index, value in enumerate(outer) if value is inner)
+    return [f"[{key!r}]" for key in list(keys)[:1]]
+
+
+def _frame_step(code, state, inner):
+    """The step from a frame's state to a value."""
+    pc = state[states.FRAME_PC]
+    line = states.place(pc)[1] if type(state[0]) is tuple else None
+    if line is None:
+        line = next(itertools.islice(code.co_positions(), pc, None))[0]
+    else:
+        line += code.co_firstlineno
+    frame = f"frame {code.co_qualname!r} at {code.co_filename}:{line}"
+    values = state[states.FRAME_VALUES :]
+    at = next((i for i, value in enumerate(values) if value is inner), None)
+    if at is None:
+        return [frame]
+    number = states.slots(state[states.FRAME_NULLS], len(values))[at]
+    name = states.slot_name(states.variables(code), number)
+    return [frame, f"local {name!r}" if "[" not in name else name]
+
+
+def _code_of(head):
+    """The code of a frame's head, or None if it is none."""
+    if type(head) is _core._Substitute and head.head is not None:
+        return head.head[0]
+    if type(head) is tuple and len(head) in (2, 3) and isinstance(head[1], bytes):
+        return references.follow(head)[0]
+    return None
