@@ -49,13 +49,19 @@ def test_failing_allocations_lose_no_saved_task(operation, kind, how):
     run_isolated(SCRIPT, operation, how, kind)
 
 
-@pytest.mark.parametrize(
-    "operation",
-    """
+REPEATED = """
     resume resume_softly throw throw_softly kill kill_softly drop drop_softly dump dump_softly
     load_and_run load_and_kill load_and_drop load_and_dump load_damaged copy_deeply never_loaded
     lost lost_softly refused
-    """.split(),
-)
+""".split()
+
+
+@pytest.mark.parametrize("operation", REPEATED)
 def test_memory_does_not_grow_when_repeated(operation):
     run_isolated(GROWS, operation)
+
+
+@pytest.mark.skipif(not hasattr(sys, "gettotalrefcount"), reason="only debug builds count them")
+@pytest.mark.parametrize("operation", REPEATED)
+def test_references_do_not_grow_when_repeated(operation):
+    run_isolated(GROWS, operation, "references")
