@@ -311,8 +311,8 @@ PyObject *
 pickling_set_tasklet(PyObject *self, PyObject *state)
 {
     tasklet *t = (tasklet *)self;
-    int flags;
-    PyObject *tempval, *where, *frames, *call, *attributes;
+    int flags, status;
+    PyObject *tempval, *where, *frames, *call, *attributes, *context = NULL;
 
     if (!PyTuple_CheckExact(state)
         || !PyArg_ParseTuple(state, "iOOOOO;a tasklet's state", &flags,
@@ -350,9 +350,12 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     };
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
+        context = t->fiber.context;
         t->fiber.context = Py_XNewRef(t->scheduler->thread->tstate->context);
     }
-    if (tasklet_set_state(t, &now) < 0) {
+    status = tasklet_set_state(t, &now);
+    Py_XDECREF(context);
+    if (status < 0) {
         return NULL;
     }
     if (where != Py_None) {
