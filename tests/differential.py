@@ -291,6 +291,11 @@ class Writer:
             self.block("finally:", scope, depth, loop=False, leaves=False)
 
     def groups(self, scope, depth):
+        if hasattr(sys, "gettotalrefcount"):
+            # CPython's debug builds assert that an exception in except* has a traceback, which a
+            # copy has lost.
+            self.line("pass")
+            return
         inner = scope.inside(loop=False, flat=True)
         self.line("try:")
         self.line(f"    log.append({self.expression(scope)})")

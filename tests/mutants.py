@@ -130,6 +130,22 @@ def rest(items):
             yield [error, *(yield error)]
 
 
+def loop_over_sequences(log):
+    resting = delegate_to_sequences()
+    log += [next(resting)]
+    for a in [1, 2]:
+        for b in (3, 4):
+            for c in "xy":
+                log += [schedule_remove((a, b, c))]
+        log += [next(resting)]
+
+
+def delegate_to_sequences():
+    yield from [1, 2]
+    for c in "xy":
+        yield from (c, c)
+
+
 async def work(items):
     return [await pause(item) for item in items]
 
@@ -173,13 +189,16 @@ def generators():
     next(second)
     coroutine = work([1, 2])
     coroutine.send(None)
-    return [first, second, third, coroutine]
+    fourth = delegate_to_sequences()
+    next(fourth)
+    return [first, second, third, fourth, coroutine]
 
 
 ORIGINALS = {
     "one deep": lambda: advanced(walk, 1, [1, 2, 3], []),
     "five deep": lambda: advanced(descend, 1, 4, []),
     "generators in flight": lambda: advanced(loop_over_generators, 2, []),
+    "loops over sequences": lambda: advanced(loop_over_sequences, 1, []),
     "closures": lambda: advanced(close_over, 1, []),
     "handling an exception": lambda: advanced(handle, 1, []),
     "blocked on a channel": blocked_tasks,

@@ -21,7 +21,12 @@ MINOR = sys.version_info[1]
 
 NULL, OBJECT, CELL, LIST, DICT, SET, TUPLE, ITERATOR = (1 << n for n in range(8))
 EXCEPTION, NONE, LASTI, EXCEPTIONS, CLOSURE = (1 << n for n in range(8, 13))
-COMPREHENSION = 1 << 18
+SEQUENCE, INDEX, STRING, STRINGS, INTERPOLATION, COMPREHENSION = (1 << n for n in range(13, 19))
+
+# What a loop keeps on the stack: its iterator; since 3.15 that, or a sequence and an index.
+LOOP = [ITERATOR] if MINOR < 15 else [ITERATOR | SEQUENCE, NULL | INDEX]
+# What `with` does: the bound __exit__; since 3.14 the function and its self, or __exit__ and NULL.
+WITH = [OBJECT] if MINOR < 14 else [OBJECT, NULL | OBJECT]
 
 ENDS = {
     "JUMP_BACKWARD",
@@ -92,7 +97,8 @@ def depths_of(code):
         depths[pc] = depth
         if pc in handlers:
             todo.append(handlers[pc])
-        if opcode in dis.hasjrel:
+        # Since 3.14 END_ASYNC_FOR is listed, but only tells a tracer where its loop is.
+        if opcode in dis.hasjrel and opname != "END_ASYNC_FOR":
             target = following + (-oparg if "BACKWARD" in opname else oparg)
             todo.append((target, depth + effect_of(opcode, opname, oparg, True)))
         if opname not in ENDS:
@@ -204,6 +210,29 @@ def test_analysis_agreesWithDis_forTheStandardLibrary():
     assert seen > 500  # Debian splits its library into many packages
 
 
+# What compilers write, where that is less than any number; RETURN_VALUE pushes for the caller.
+OPARGS = {"BUILD_SLICE": [2, 3], "RAISE_VARARGS": [0, 1, 2], "RETURN_VALUE": []}
+OPARGS["SET_FUNCTION_ATTRIBUTE"] = [1, 2, 4, 8] if MINOR < 14 else [1, 2, 4, 8, 16]
+OPARGS["MAKE_FUNCTION"] = range(16) if MINOR < 13 else [0]
+ANY_OPARG = [*range(40), 63, 127, 128, 255, 256, 257, 511, 513, 1000, 65535, 65536]
+
+
+def test_effects_agreeWithDis():
+    """Each rule pops and pushes as many values as dis says, whatever its argument."""
+    known = set()
+    for opname, opcode in opmap.items():
+        for oparg in OPARGS.get(opname, ANY_OPARG if opcode >= dis.HAVE_ARGUMENT else [0]):
+            effect = _core._analysis_effect(opcode, oparg)
+            if effect is not None:
+                popped, pushed = effect
+                expected = effect_of(opcode, opname, oparg, False)
+                assert pushed - popped == expected, (opname, oparg)
+                known.add(opname)
+    assert len(known) > 90
+    assert not [name for name in known if name.startswith("INSTRUMENTED")]
+    assert _core._analysis_effect(-1, 0) is None is _core._analysis_effect(256, 0)
+
+
 def check_starts(code):
     """Assert that all units of each instruction give its pc."""
     precall = None
@@ -300,11 +329,12 @@ def test_getting_refusesOtherObjects():
 @pytest.mark.parametrize(
     ("opname", "source", "popped"),
     [
-        ("BEFORE_WITH", "with a: pass", lambda oparg: 1),
+        ("BEFORE_WITH" if MINOR < 14 else "LOAD_SPECIAL", "with a: pass", lambda oparg: 1),
         ("BINARY_OP", "a + b", lambda oparg: 2),
-        ("BINARY_SUBSCR", "a[b]", lambda oparg: 2),
+        ("BINARY_SUBSCR" if MINOR < 14 else "BINARY_OP", "a[b]", lambda oparg: 2),
         ("CALL", "a(b, 1)", lambda oparg: oparg + 2),
-        ("CALL_FUNCTION_EX", "a(*b)", lambda oparg: 3),
+        ("CALL", "with a: pass", lambda oparg: oparg + 2),
+        ("CALL_FUNCTION_EX", "a(*b)", lambda oparg: 3 if MINOR < 14 else 4),
         ("CALL_FUNCTION_EX", "a(*b, **c)", lambda oparg: 4),
         ("COMPARE_OP", "a < b", lambda oparg: 2),
         ("CONTAINS_OP", "a in b", lambda oparg: 2),
@@ -338,7 +368,11 @@ def test_kept_isWhatThePendingInstructionLeaves(opname, source, popped):
         ("GET_AWAITABLE", "async def f(): await g()", 1),
         ("SEND", "async def f(): await g()", 1),
         ("GET_ANEXT", "async def f():\n async for x in y: pass", 0),
-        ("BEFORE_ASYNC_WITH", "async def f():\n async with x: pass", 1),
+        (
+            "BEFORE_ASYNC_WITH" if MINOR < 14 else "LOAD_SPECIAL",
+            "async def f():\n async with x: pass",
+            1,
+        ),
     ],
 )
 def test_kept_isWhatGeneratorsLeave(opname, source, popped):
@@ -361,7 +395,7 @@ def test_kept_isNothingWhereNoPythonRuns(opname):
         """
         def f(a):
             try:
-                x = 1
+                x = "text"
                 a()
             finally:
                 g()
@@ -389,10 +423,12 @@ def test_kept_isNothingWhereNoPythonRuns(opname):
         ("a[b:here()]", [OBJECT, OBJECT]),
         ("(1, 2)[here()]", [TUPLE]),
         ("None is here()", [NONE]),
-        ("for x in a: here()", [ITERATOR]),
-        ("for x in a:\n for y in b: here()", [ITERATOR, ITERATOR]),
-        ("with a: here()", [OBJECT]),
-        ("with a, b: here()", [OBJECT, OBJECT]),
+        ("for x in a: here()", LOOP),
+        ("for x in a:\n for y in b: here()", LOOP + LOOP),
+        ("with a: here()", WITH),
+        ("with a, b: here()", WITH + WITH),
+        ("('a', 'b')[here()]", [STRINGS]),
+        ("'ab'[here()]", [STRING]),
         ("try: a\nexcept b: here()", [EXCEPTION | NONE]),
         ("try: a\nexcept b as e: here()", [EXCEPTION | NONE]),
         ("try: a\nexcept here(): pass", [EXCEPTION | NONE, EXCEPTION]),
@@ -438,9 +474,9 @@ def test_stack_holdsHandlerState_underFinally():
         if dis.opname[row[0]] == "CALL"
     ]
     assert calls == [
-        [ITERATOR],
-        [ITERATOR],
-        [ITERATOR, EXCEPTION | NONE, EXCEPTION],
+        LOOP,
+        LOOP,
+        [*LOOP, EXCEPTION | NONE, EXCEPTION],
     ]
 
 
@@ -449,7 +485,7 @@ def test_stack_holdsLasti_underWith():
     code = code_of("def f():\n with a: b")
     locals_, stack = slots_at(code, "WITH_EXCEPT_START")
     assert locals_ == {}
-    assert stack == [OBJECT, LASTI, EXCEPTION | NONE, EXCEPTION]
+    assert stack == [*WITH, LASTI, EXCEPTION | NONE, EXCEPTION]
 
 
 def test_stack_holdsExceptions_underExceptStar():
@@ -491,21 +527,21 @@ def test_stack_holdsContainer_ofComprehensions(source, name, container):
         assert sorted(stack_at_call(source, name)) == sorted([ITERATOR, container])
     else:
         # And the value that the variable had around it.
-        assert sorted(stack_at_call(source)) == sorted([ITERATOR, container, NULL])
+        assert sorted(stack_at_call(source)) == sorted([*LOOP, container, NULL])
 
 
 @pytest.mark.skipif(MINOR < 12, reason="comprehensions are functions before 3.12")
 def test_stack_holdsSavedVariable_ofComprehensions():
     """What the loop variable was outside is kept below: a value, none, or a cell."""
     stack = stack_at_call("def f(a): return [here(x) for x in a]")
-    iterator, container = ITERATOR, LIST | EXCEPTIONS
-    assert sorted(stack) == sorted([iterator, NULL, container])
+    container = LIST | EXCEPTIONS
+    assert sorted(stack) == sorted([*LOOP, NULL, container])
     stack = stack_at_call("def f(a, x): return [here(x) for x in a]")
-    assert sorted(stack) == sorted([iterator, OBJECT, container])
+    assert sorted(stack) == sorted([*LOOP, OBJECT, container])
     stack = stack_at_call("def f(a, x):\n g = lambda: x\n return [here(x) for x in a]")
-    assert sorted(stack) == sorted([iterator, CELL, container])
+    assert sorted(stack) == sorted([*LOOP, CELL, container])
     stack = stack_at_call("def f(a):\n if a: x = 1\n return [here(x) for x in a]")
-    assert sorted(stack) == sorted([iterator, NULL | OBJECT, container])
+    assert sorted(stack) == sorted([*LOOP, NULL | OBJECT, container])
 
 
 @pytest.mark.parametrize("source", ["here()", "(here() if a else b)", "[here(c)]"])
@@ -517,14 +553,22 @@ def test_stack_holdsFunctionOfAComprehension(source):
 
 
 def test_outermostIterable_isIterator_unlessAsynchronous():
-    """The parameter of a generator expression is what its outermost loop iterates over."""
+    """The parameter of a generator expression is what its outermost loop iterates over.
+
+    3.15 and late releases of 3.13 make the iterator inside, of any object.
+    """
     plain = code_of("def f(a): return (x for x in a)", "<genexpr>")
+    makes = "GET_ITER" in {instruction.opname for instruction in dis.get_instructions(plain)}
+    outermost = OBJECT if makes else ITERATOR
+    assert makes or MINOR < 15
     locals_, stack = slots_at(plain, "YIELD_VALUE")
-    assert stack == [ITERATOR] and locals_ == {".0": ITERATOR, "x": OBJECT}
-    assert slots_at(plain, "RETURN_GENERATOR")[0] == {".0": ITERATOR, "x": NULL}
+    assert stack == LOOP and locals_ == {".0": outermost, "x": OBJECT}
+    locals_, stack = slots_at(plain, "RETURN_GENERATOR")
+    assert locals_ == {".0": outermost, "x": NULL}
+    assert stack == ([] if MINOR < 15 else LOOP)
     both = code_of("async def f(a): return (x async for y in a for x in y)", "<genexpr>")
     locals_, stack = slots_at(both, "YIELD_VALUE", -1)
-    assert stack == [OBJECT, ITERATOR]
+    assert stack == [OBJECT, *LOOP]
     assert locals_ == {".0": OBJECT, "y": OBJECT, "x": OBJECT}
 
 
@@ -589,6 +633,12 @@ def test_locals_areCells_ofClosures():
     assert slots_at(inner, "CALL")[0] == {"a": CELL, "c": CELL}
 
 
+def test_defaults_areTuples_whileKeywordDefaultsAreComputed():
+    """The first that a function is made of waits on the stack in its right kind."""
+    assert stack_at_call("def f():\n def g(a=b, *, c=here()): pass")[:1] == [TUPLE]
+
+
+@pytest.mark.skipif(MINOR > 13, reason="annotations are functions since 3.14")
 def test_defaults_areTuplesAndDicts_whileAnnotationsAreComputed():
     """What a function is made of waits on the stack in its right kind."""
     source = "def f():\n def g(a=b, *, c=d) -> here(): pass"
@@ -601,8 +651,77 @@ def test_defaults_areTuplesAndDicts_whileAnnotationsAreComputed():
 def test_defaults_areParameters_ofGenericFunctions():
     """A generic function gets its defaults as parameters that only the compiler can name."""
     code = code_of("def f[T](a=b, *, c=d) -> here(): pass", "<generic parameters of f>")
-    locals_ = slots_at(code, "CALL")[0]
-    assert locals_[".defaults"] == TUPLE and locals_[".kwdefaults"] == DICT
+    for opname in ("CALL_INTRINSIC_1", "CALL")[: 2 if MINOR < 14 else 1]:
+        locals_ = slots_at(code, opname)[0]
+        assert locals_[".defaults"] == TUPLE and locals_[".kwdefaults"] == DICT
+
+
+@pytest.mark.skipif(MINOR < 14, reason="annotations are functions since 3.14")
+def test_annotations_areFunctions():
+    """An annotation is computed when it is asked for, by a function that is like any other."""
+    source = "def f():\n def g(a: b = 1) -> here(): pass"
+    assert stack_at_call(source, "__annotate__") == [STRING, OBJECT, STRING]
+    annotate = code_of(source, "__annotate__")
+    assert slots_at(annotate, "CALL")[0] == {"format": OBJECT}
+    # Class and module bodies note which annotations they came to, in a set that a cell holds.
+    code = code_of("class C:\n if a: x: int\n here()", "C")
+    adds = find(code, "SET_ADD")
+    assert slots_at(code, "SET_ADD")[1] == [OBJECT] and adds[1] == 2
+    assert slots_at(code, "CALL")[1] == []
+    with pytest.raises(ValueError, match="puts a value into another object"):
+        _core._analysis(assemble(("LOAD_CONST", 0), ("LOAD_CONST", 0), ("SET_ADD", 1), END))
+
+
+@pytest.mark.skipif(MINOR < 14, reason="template strings are new in 3.14")
+def test_stack_holdsParts_ofTemplates():
+    """A template is built from strings, that come first, and interpolations."""
+    assert stack_at_call("def f(a): return t'{here()}'") == [STRINGS]
+    assert stack_at_call("def f(a): return t'x{a!r:>{b}}y{here()}z'") == [STRINGS, INTERPOLATION]
+    assert stack_at_call("def f(a): return t'{a:>{here()}}'") == [STRINGS, OBJECT, STRING, STRING]
+    nested = "def f(a): return t'{a}{t\"{a}{here()}\"}'"
+    assert stack_at_call(nested) == [STRINGS, INTERPOLATION, STRINGS, INTERPOLATION]
+    assert stack_at_call("def f(a): return t'{a}' + here()") == [OBJECT]
+
+
+@pytest.mark.skipif(MINOR < 14, reason="calls until 3.13")
+@pytest.mark.parametrize(
+    ("function", "below"),
+    [("any", []), ("all", []), ("tuple", [LIST | EXCEPTIONS]), ("list", [LIST | EXCEPTIONS]),
+     ("set", [SET])],
+)  # fmt: skip
+def test_loopsOverCalls_haveAnIterator(function, below):
+    """any() and others over a generator expression become a loop over what a CALL returns.
+
+    FOR_ITER doesn't check that it is an iterator, so that no other value may come back there.
+    """
+    code = code_of(f"def f(a): return {function}(x for x in a)")
+    if (function in ("list", "set")) and MINOR < 15:
+        assert "FOR_ITER" not in {dis.opname[row[0]] for row in _core._analysis(code).values()}
+        return
+    null = [] if MINOR < 15 else [NULL]
+    assert slots_at(code, "FOR_ITER")[1] == [*below, ITERATOR, *null]
+    calls = [row for _, row in sorted(_core._analysis(code).items()) if row[0] == opmap["CALL"]]
+    # The generator expression's; then, if the function is another, its and the function's.
+    assert [row[3] for row in calls][0] is None
+    assert None not in [row[3] for row in calls][1:] and len(calls) == 3
+    if not below:
+        assert slots_at(code, "TO_BOOL", -1)[1] == [ITERATOR, *null]
+    # A loop over what any other call returns makes an iterator of it first.
+    code = code_of("def f(a):\n for x in a(): pass")
+    assert slots_at(code, "CALL") == ({"a": OBJECT, "x": NULL}, [])
+
+
+@pytest.mark.skipif(MINOR < 15, reason="instructions have the depth of their handler until 3.14")
+def test_quietInstructions_mayStandBelowTheirHandler():
+    """Where the compiler moved the end of a function into a protected range, nothing can raise."""
+    table = b"\x80\x02\x02\x14"  # units 0 and 1: handler at 2, depth 10
+    for quiet in [("LOAD_CONST", 0), ("LOAD_SMALL_INT", 1), ("LOAD_COMMON_CONSTANT", 7)]:
+        code = assemble(quiet, END, ("NOP", 0), END, co_exceptiontable=table)
+        assert sorted(_core._analysis(code)) == [0, 1]
+    for loud in [("LOAD_LOCALS", 0), ("LOAD_BUILD_CLASS", 0), ("PUSH_NULL", 0)]:
+        code = assemble(loud, END, ("NOP", 0), END, co_exceptiontable=table)
+        with pytest.raises(ValueError, match="lower than its exception handler's"):
+            _core._analysis(code)
 
 
 # ---- values ----------------------------------------------------------------
@@ -631,7 +750,26 @@ VALUES = {
     "frozenset": frozenset(),
     "generator": (x for x in ()),
     "subclass of an iterator": type("I", (itertools.count,), {})(),
+    "string": "x",
+    "string subclass": type("S", (str,), {})(),
+    "bytes": b"x",
+    "strings": ("x", ""),
+    "no strings": (),
+    "strings and another": ("x", 1),
+    "tuple subclass": type("T", (tuple,), {})("x"),
+    "range": range(3),
 }
+if MINOR >= 14:
+    from string import templatelib
+
+    VALUES["interpolation"] = templatelib.Interpolation(1)
+    VALUES["another interpolation"] = type("string.templatelib.Interpolation", (), {})()
+
+# What is iterated over by an index; a subclass may have another __iter__.
+SEQUENCES = set()
+if MINOR >= 15:
+    SEQUENCES |= {"list", "exceptions", "empty", "list of classes", "string", "bytes"}
+    SEQUENCES |= {"tuple", "strings", "no strings", "strings and another"}
 
 
 @pytest.mark.parametrize(
@@ -643,7 +781,7 @@ VALUES = {
         (LIST, {"list", "exceptions", "empty", "list of classes"}),
         (DICT, {"dict"}),
         (SET, {"set"}),
-        (TUPLE, {"tuple"}),
+        (TUPLE, {"tuple", "strings", "no strings", "strings and another"}),
         (ITERATOR, {"iterator", "generator", "subclass of an iterator"}),
         (EXCEPTION, {"exception"}),
         (NONE, {"None"}),
@@ -651,6 +789,11 @@ VALUES = {
         (EXCEPTIONS, {"exceptions", "empty"}),
         (CLOSURE, set()),
         (COMPREHENSION, set(VALUES)),
+        (SEQUENCE, SEQUENCES),
+        (INDEX, {"zero", "beyond"}),
+        (STRING, {"string"}),
+        (STRINGS, {"strings"}),
+        (INTERPOLATION, set() if MINOR < 14 else {"interpolation"}),
         (EXCEPTION | NONE, {"exception", "None"}),
     ],
 )
@@ -669,6 +812,24 @@ def test_accepting_takesLastiWithinTheCode():
     units = len(code.co_code) // 2
     assert _core._analysis_accepts(code, LASTI, units - 1)
     assert not _core._analysis_accepts(code, LASTI, units)
+
+
+@pytest.mark.parametrize("kinds", [ITERATOR | SEQUENCE, OBJECT])
+def test_accepting_takesIndexesOfSequences(kinds):
+    """An index stands above a sequence; none above what is iterated over otherwise.
+
+    OBJECT is what one delegates to, which is asked whether it is an iterator.
+    """
+    with_index = {name for name, value in VALUES.items() if accepts_index(kinds, value, 0)}
+    without = {name for name, value in VALUES.items() if accepts_index(kinds, value)}
+    assert with_index == SEQUENCES
+    iterators = {"iterator", "generator", "subclass of an iterator"}
+    assert without == (set(VALUES) if kinds == OBJECT else iterators)
+
+
+def accepts_index(kinds, below, *index):
+    """Do the values of two neighbouring slots fit together?"""
+    return _core._analysis_accepts_index(kinds, below, *index)
 
 
 # ---- real frames -----------------------------------------------------------
@@ -926,7 +1087,7 @@ END = ("RETURN_VALUE", 0)
             "jumps out of the code at instruction 0",
         ),
         (
-            assemble(("LOAD_CONST", 0), END, co_exceptiontable=b"\x80\x01\x01\x14"),
+            assemble(("NOP", 0), ("LOAD_CONST", 0), END, co_exceptiontable=b"\x80\x01\x01\x14"),
             "the stack is lower than its exception handler's at instruction 0",
         ),
     ],

@@ -1,8 +1,11 @@
 """Lack of memory: every allocation fails once; and memory comes back."""
 
+import contextvars
+import pickle
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 from conftest import run_isolated
 
@@ -49,13 +52,32 @@ def test_failing_allocations_lose_no_saved_task(operation, kind, how):
     run_isolated(SCRIPT, operation, how, kind)
 
 
-@pytest.mark.parametrize(
-    "operation",
-    """
+REPEATED = """
     resume resume_softly throw throw_softly kill kill_softly drop drop_softly dump dump_softly
     load_and_run load_and_kill load_and_drop load_and_dump load_damaged copy_deeply never_loaded
     lost lost_softly refused
-    """.split(),
-)
+""".split()
+
+
+@pytest.mark.parametrize("operation", REPEATED)
 def test_memory_does_not_grow_when_repeated(operation):
     run_isolated(GROWS, operation)
+
+
+@pytest.mark.skipif(not hasattr(sys, "gettotalrefcount"), reason="only debug builds count them")
+@pytest.mark.parametrize("operation", REPEATED)
+def test_references_do_not_grow_when_repeated(operation):
+    run_isolated(GROWS, operation, "references")
+
+
+def test_loading_lets_go_of_the_context():
+    """A loaded task is given the context it is loaded in, and drops the one it was made with."""
+    task, outcome = programs.start(programs.find("loops:nest_loops"))
+    task.run()
+    data = pickle.dumps((task, outcome))
+    programs.end(task)
+    context = contextvars.copy_context()
+    before = sys.getrefcount(context)
+    for _ in range(20):
+        programs.end(context.run(pickle.loads, data)[0])
+    assert sys.getrefcount(context) == before

@@ -104,7 +104,8 @@ probe(PyObject *module, PyObject *argument)
     Py_RETURN_NONE;
 }
 
-/* Every shape of code, often enough to be specialised in between. */
+/* Every shape of code, often enough to be specialised in between; call() is
+ * specialised for callables of all kinds, as a place is that saw several. */
 static const char program[] =
     "def inner(way):\n"
     "    probe(way)\n"
@@ -124,6 +125,14 @@ static const char program[] =
     "def by_send():\n"
     "    g = inner(METHOD); g.send(None); g.send(None)\n"
     "    s = inner(METHOD).send; s(None); s(None)\n"
+    "def call(f, a): return f(a)\n"
+    "def call_two(f, a, b): return f(a, b)\n"
+    "def by_general():\n"
+    "    for i in range(9): call((1).__add__, 1); call_two(int.__add__, 1, 1)\n"
+    "    g = inner(NEXT); call(next, g); call(next, g)\n"
+    "    g = inner(METHOD); call(g.send, None); call(g.send, None)\n"
+    "    g = inner(METHOD); f = type(g).send; f(g, None); f(g, None)\n"
+    "    g = inner(METHOD); call_two(f, g, None); call_two(f, g, None)\n"
     "class Spread:\n"
     "    def method(self, *args, **kwargs): probe(SPREAD)\n"
     "def spread(*args, **kwargs): probe(SPREAD)\n"
@@ -146,6 +155,7 @@ static const char program[] =
     "    except StopIteration: pass\n"
     "def drive(step):\n"
     "    for_loop(); by_next(); by_send(); by_coroutine()\n"
+    "    by_general()\n"
     "    by_spread(); by_finaliser()\n"
     "    for x in delegate(): pass\n"
     "    g = delegate(); next(g); g.send(step); g.close()\n"

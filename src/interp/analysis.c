@@ -513,10 +513,11 @@ is_index(PyObject *value)
            && PyLong_AsLong(value) <= PY_SSIZE_T_MAX / 4;
 }
 
+/* A template has a string more than interpolations, and relies on it. */
 static int
 is_strings(PyObject *value)
 {
-    if (!PyTuple_CheckExact(value)) {
+    if (!PyTuple_CheckExact(value) || PyTuple_GET_SIZE(value) == 0) {
         return 0;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
@@ -700,10 +701,55 @@ hook_accepts(PyObject *module, PyObject *args)
                : NULL;
 }
 
+PyDoc_STRVAR(hook_accepts_index_doc,
+"_analysis_accepts_index(kinds_below, below[, index], /)\n--\n\n"
+"For tests: do the index, or none, and the value in the slot below it fit\n"
+"together?");
+
+static PyObject *
+hook_accepts_index(PyObject *module, PyObject *args)
+{
+    PyObject *below, *index = NULL;
+    unsigned int kinds_below;
+
+    if (!PyArg_ParseTuple(args, "IO|O:_analysis_accepts_index", &kinds_below,
+                          &below, &index)) {
+        return NULL;
+    }
+    return PyBool_FromLong(analysis_accepts_index(kinds_below, below, index));
+}
+
+PyDoc_STRVAR(hook_effect_doc,
+"_analysis_effect(opcode, oparg, /)\n--\n\n"
+"For tests: how many values an instruction pops and pushes, as a tuple, or\n"
+"None if compilers don't make it.");
+
+static PyObject *
+hook_effect(PyObject *module, PyObject *args)
+{
+    analysis_instruction in = {0};
+    const char *effect;
+
+    if (!PyArg_ParseTuple(args, "ii:_analysis_effect", &in.opcode,
+                          &in.oparg)) {
+        return NULL;
+    }
+    effect = in.opcode >= 0 && in.opcode < 256 ? opcodes_effect(&in) : NULL;
+    if (effect == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue(
+        "(LL)", (long long)opcodes_count(effect, '>', in.oparg),
+        (long long)opcodes_count(opcodes_outputs(effect), '\0', in.oparg));
+}
+
 static PyMethodDef hooks[] = {
     {"_analysis", hook_analysis, METH_O, hook_analysis_doc},
     {"_analysis_start", hook_start, METH_VARARGS, hook_start_doc},
     {"_analysis_accepts", hook_accepts, METH_VARARGS, hook_accepts_doc},
+    {"_analysis_accepts_index", hook_accepts_index, METH_VARARGS,
+     hook_accepts_index_doc},
+    {"_analysis_effect", hook_effect, METH_VARARGS, hook_effect_doc},
     {NULL, NULL, 0, NULL},
 };
 

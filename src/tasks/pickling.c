@@ -315,8 +315,8 @@ PyObject *
 pickling_set_tasklet(PyObject *self, PyObject *state)
 {
     tasklet *t = (tasklet *)self;
-    int flags;
-    PyObject *tempval, *where, *frames, *call, *attributes;
+    int flags, status;
+    PyObject *tempval, *where, *frames, *call, *attributes, *context = NULL;
 
     if (!PyTuple_CheckExact(state)
         || !PyArg_ParseTuple(state, "iOOOOO;a tasklet's state", &flags,
@@ -354,10 +354,13 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     };
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
+        /* It gets that of the thread that claims it. */
+        context = t->fiber.context;
+        t->fiber.context = NULL;
     }
-    /* It gets that of the thread that claims it. */
-    Py_CLEAR(t->fiber.context);
-    if (tasklet_set_state(t, &now) < 0) {
+    status = tasklet_set_state(t, &now);
+    Py_XDECREF(context);
+    if (status < 0) {
         return NULL;
     }
     t->loose = (unsigned char)tasklet_alive(t);

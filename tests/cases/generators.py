@@ -163,6 +163,17 @@ def hold_two_references_to_a_generator():
     return next(g), next(h), g is h
 
 
+def step_where_anything_is_called():
+    # CPython specialises this place for callables of any kind.
+    def call(function, argument):
+        return function(argument)
+
+    for i in range(50):
+        call((1).__add__, i)
+    g = _count(4)
+    return call(next, g), call(g.send, None), call(next, g)
+
+
 def hold_generators_in_all_states():
     unstarted, started, exhausted, closed = _quiet(3), _quiet(3), _quiet(1), _quiet(3)
     next(started)

@@ -41,6 +41,15 @@ def make_delegator():
     yield (total, log)
 
 
+def make_delegation_to_sequences():
+    got = yield from [1, 2, 3]
+    for x in (4, 5):
+        yield x, got
+        for y in "ab":
+            yield from (x, y)
+            yield from b"\1\2"
+
+
 def make_five_levels():
     def level(n):
         if n:

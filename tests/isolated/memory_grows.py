@@ -307,33 +307,39 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-def measure(operation, function, repeat):
+COUNTERS = {
+    "blocks": sys.getallocatedblocks,
+    "references": getattr(sys, "gettotalrefcount", None),  # of debug builds
+}
+
+
+def measure(operation, function, repeat, counter):
     for _ in range(repeat):
         operation(function)
     gc.collect()
-    return sys.getallocatedblocks()
+    return COUNTERS[counter]()
 
 
-def check(name, kind):
+def check(name, kind, counter):
     operation, function = OPERATIONS[name], KINDS[kind]
     repeat = min(REPEAT, 12) if kind == "nest_deep" else REPEAT
     if "lost" in name:
         repeat = min(REPEAT, 20)
-    measure(operation, function, 10)
-    counts = [measure(operation, function, repeat) for _ in range(ROUNDS)]
+    measure(operation, function, 10, counter)
+    counts = [measure(operation, function, repeat, counter) for _ in range(ROUNDS)]
     # CPython's own caches, of strings above all, fill slowly: what leaks does so in each round.
     growth = min(after - before for before, after in zip(counts, counts[1:], strict=False))
     if growth >= repeat:
-        return f"{name} {kind}: {growth / repeat:.2f} blocks each time"
+        return f"{name} {kind}: {growth / repeat:.2f} {counter} each time"
     return None
 
 
-def main(name):
+def main(name, counter="blocks"):
     sys.setrecursionlimit(5000)
     failures = []
     for kind in KINDS:
         try:
-            failure = check(name, kind)
+            failure = check(name, kind, counter)
         except Exception as error:
             traceback.print_exc()
             failure = f"{name} {kind}: {error!r}"
