@@ -166,7 +166,9 @@ settle(fiber_thread *t)
         soften_coldest(t);
         PyErr_Restore(type, value, traceback);
     }
-    the_hooks->settle(t);
+    if (t->unsettled) {
+        the_hooks->settle(t);
+    }
 }
 
 static void

@@ -76,8 +76,9 @@ typedef struct {
      * be dealt with). May run Python code. Returns the fiber to go to, which
      * is neither f nor dead. */
     fiber *(*finished)(fiber *f, PyObject *result);
-    /* The running fiber is in order again after an arrival: the place to
-     * drop references that had to outlive it. No exception is set. */
+    /* The running fiber is in order again after an arrival, and t->unsettled
+     * is set: the place to drop references that had to outlive it. No
+     * exception is set. */
     void (*settle)(fiber_thread *t);
     /* First and last frame's function of f, to prove who called it. Borrowed,
      * or NULL if it's not a Python function. */
@@ -94,6 +95,7 @@ struct fiber_thread {
     fiber *coldest, *warmest;
     Py_ssize_t parked;      /* fibers between coldest and warmest */
     Py_ssize_t stacks;      /* all that own a stack */
+    int unsettled;          /* the layer above wants its `settle` called */
     void *user;             /* the layer above's; NULL at first */
     void (*user_free)(fiber_thread *t);  /* called when the thread ends */
 };

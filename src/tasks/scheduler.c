@@ -168,6 +168,7 @@ scheduler_settle(scheduler *s)
     /* To release one may switch, and make new trash. */
     memcpy(trash, s->trash, sizeof(trash));
     s->trashed = 0;
+    s->thread->unsettled = 0;
     for (int i = 0; i < n; i++) {
         Py_DECREF(trash[i]);
     }
@@ -283,11 +284,9 @@ settle(fiber_thread *t)
     scheduler *s = t->user;
     PyObject *type, *value, *traceback;
 
-    if (s->trashed > 0) {
-        PyErr_Fetch(&type, &value, &traceback);
-        scheduler_settle(s);
-        PyErr_Restore(type, value, traceback);
-    }
+    PyErr_Fetch(&type, &value, &traceback);
+    scheduler_settle(s);
+    PyErr_Restore(type, value, traceback);
 }
 
 /* Is this the thread in which SystemExit ends the process? */

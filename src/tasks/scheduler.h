@@ -183,6 +183,7 @@ scheduler_trash(scheduler *s, PyObject *object)
 {
     assert(s->trashed < SCHEDULER_TRASH);
     s->trash[s->trashed++] = object;
+    s->thread->unsettled = 1;
 }
 
 /* Releases them now. May run Python code. */
