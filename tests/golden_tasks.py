@@ -65,3 +65,41 @@ class Job(pickletask.tasklet):
         self.word = word
         for letter in word:
             pickletask.schedule_remove(letter)
+
+
+class Box:
+    """Suspends where C code calls it."""
+
+    def __init__(self, value):
+        self.value = pickletask.schedule_remove(value)
+
+    def __enter__(self):
+        return pickletask.schedule_remove("enter")
+
+    def __exit__(self, *error):
+        return pickletask.schedule_remove("exit")
+
+    def __add__(self, other):
+        pickletask.schedule_remove("add")
+        return NotImplemented
+
+
+class Other(Box):
+    def __radd__(self, other):
+        return pickletask.schedule_remove("end")
+
+
+def make():
+    Box("make")
+    pickletask.schedule_remove("end")
+
+
+def enter():
+    with Box.__new__(Box) as entered:
+        pickletask.schedule_remove(entered)
+        raise ValueError
+    pickletask.schedule_remove("end")
+
+
+def add():
+    return Box.__new__(Box) + Other.__new__(Other)

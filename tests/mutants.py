@@ -182,6 +182,73 @@ def executed():
     return [programs.begin(namespace["main"], 1, 2, k=3, z=4)]
 
 
+class Crossed:
+    """Everything that CPython calls through C code suspends."""
+
+    def __init__(self, n):
+        self.n = schedule_remove(n)
+
+    def __enter__(self):
+        return schedule_remove("enter")
+
+    def __exit__(self, *error):
+        return schedule_remove(error[1] is not None)
+
+    def __add__(self, other):
+        return schedule_remove(NotImplemented)
+
+    def __lt__(self, other):
+        return schedule_remove(NotImplemented)
+
+    def __gt__(self, other):
+        return schedule_remove([other])
+
+    def __contains__(self, item):
+        return schedule_remove([item])
+
+    def __bool__(self):
+        return schedule_remove(False)
+
+    def __iter__(self):
+        return iter([schedule_remove(1)])
+
+    def __call__(self, x):
+        return schedule_remove(x)
+
+    @property
+    def prop(self):
+        return schedule_remove(self.n)
+
+
+class Reflected(Crossed):
+    def __radd__(self, other):
+        return schedule_remove(other)
+
+
+def cross(log):
+    crossed = Crossed(1)
+    with crossed as entered:
+        log += [entered, crossed.prop, crossed(2)]
+        raise ValueError
+    with crossed:
+        log += [crossed + Reflected(2)]
+    if crossed < Crossed(3) and 5 in crossed:
+        log += [1]
+    log += [0 if crossed else 1]
+    for x in crossed:
+        log += [x]
+    g = generate(1)
+    log += [next(g, None), g.close()]
+    return log
+
+
+def crossings():
+    found = []
+    for steps in (1, 4, 9, 12, 15):
+        found += advanced(cross, steps, [])
+    return found
+
+
 def generators():
     first, second, third = rest([1, 2]), rest("ab"), rest([])
     next(first)
@@ -202,6 +269,7 @@ ORIGINALS = {
     "closures": lambda: advanced(close_over, 1, []),
     "handling an exception": lambda: advanced(handle, 1, []),
     "blocked on a channel": blocked_tasks,
+    "through C code": crossings,
     "by value": executed,
     "generators at rest": generators,
     "not started": lambda: [tasklet(walk).bind(None, ([1], []))],

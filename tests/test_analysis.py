@@ -329,7 +329,8 @@ def test_getting_refusesOtherObjects():
 @pytest.mark.parametrize(
     ("opname", "source", "popped"),
     [
-        ("BEFORE_WITH" if MINOR < 14 else "LOAD_SPECIAL", "with a: pass", lambda oparg: 1),
+        # Before 3.14 the object is replaced by its bound __exit__.
+        ("BEFORE_WITH" if MINOR < 14 else "LOAD_SPECIAL", "with a: pass", lambda oparg: MINOR > 13),
         ("BINARY_OP", "a + b", lambda oparg: 2),
         ("BINARY_SUBSCR" if MINOR < 14 else "BINARY_OP", "a[b]", lambda oparg: 2),
         ("CALL", "a(b, 1)", lambda oparg: oparg + 2),

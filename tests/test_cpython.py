@@ -36,7 +36,7 @@ DIFFERENT = {
 
 # There the companion is traced or profiled, too: it may be told that a test can be captured, and a
 # callback of the test, which runs before it is, lets the test go on to where it can't.
-TRACING = {"test_sys_setprofile", "test_sys_settrace", "test_threading"}
+TRACING = {"test_monitoring", "test_sys_setprofile", "test_sys_settrace", "test_threading"}
 
 
 class Results:

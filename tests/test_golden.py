@@ -74,6 +74,15 @@ def check_job(task):
     assert (letters, task.word) == (["a", "b", "c"], "abc")
 
 
+def check_boundaries(tasks):
+    for task in tasks:
+        seen = []
+        while task.alive:
+            seen.append(task.tempval)
+            task.run()
+        assert seen[-1] == "end", seen
+
+
 def test_there_are_pickles_of_this_python():
     assert len(PICKLES) >= 25, "run tests/golden/make.py with this Python"
 

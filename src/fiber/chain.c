@@ -1,7 +1,7 @@
 /* Walking the frames of a suspended fiber: see chain.h for the reasoning. */
 #include "chain.h"
 
-#include "distance.h"
+#include "boundary.h"
 #include "soften.h"
 
 /* ---- the list --------------------------------------------------------- */
@@ -20,6 +20,13 @@ chain_init(chain *c)
 void
 chain_clear(chain *c)
 {
+    for (int i = 0; i < c->count; i++) {
+        for (int k = 0; k < BRIDGE_VALUES; k++) {
+            Py_XDECREF(c->links[i].values[k]);
+        }
+        Py_XDECREF(c->links[i].generator);
+        Py_XDECREF(c->links[i].top);
+    }
     if (c->links != c->small) {
         PyMem_Free(c->links);
     }
@@ -27,9 +34,7 @@ chain_clear(chain *c)
     c->count = 0;
 }
 
-/* Room for one more link, zeroed but for the frame. NULL with an exception if
- * there's no memory. */
-static chain_link *
+chain_link *
 chain_append(chain *c, iframe *f)
 {
     if (c->count == c->room) {
@@ -53,13 +58,30 @@ chain_append(chain *c, iframe *f)
     return link;
 }
 
-static chain_result
-refuse(chain *c, iframe *where)
+chain_link *
+chain_append_bridge(chain *c, iframe *shim, bridge_kind kind)
+{
+    chain_link *link = chain_append(c, shim);
+
+    if (link != NULL) {
+        link->bridge = bridge_get(kind);
+        link->pc = link->bridge->pc;
+        link->opcode = CALL;
+        link->oparg = link->bridge->oparg;
+        link->next = link->bridge->next;
+        link->how = PENDING_PUSH;
+        link->waits = 1;
+    }
+    return link;
+}
+
+chain_result
+chain_refuse(chain *c, iframe *where)
 {
     c->where = where;
     c->inner = NULL;
     for (int i = c->count - 1; i >= 0 && c->inner == NULL; i--) {
-        if (c->links[i].frame != where) {
+        if (c->links[i].frame != where && c->links[i].bridge == NULL) {
             c->inner = c->links[i].frame;
         }
     }
@@ -102,17 +124,15 @@ chain_locate(chain_link *link)
     return locate(link, &a);
 }
 
-/* Has the pending instruction of the frame used up its operands?  It has if
- * the frame waits for a Python function, called in the same loop or before it
- * became soft.  A frame that has called C code still has them. */
-static int
-is_waiting(iframe *f, const analysis *a, int pc)
+int
+chain_is_waiting(const chain_link *link, const analysis *a)
 {
 #if INTERP_TAGS_SLOTS
-    int kept = analysis_kept(a, pc);
-    return iframe_depth(f) == kept && kept < analysis_depth(a, pc);
+    int kept = analysis_kept(a, link->pc);
+    return iframe_depth(link->frame) == kept
+           && kept < analysis_depth(a, link->pc);
 #else
-    return iframe_depth(f) >= 0;
+    return iframe_depth(link->frame) >= 0;
 #endif
 }
 
@@ -144,11 +164,8 @@ is_called(PyObject *callable, const fiber_call *call)
     return 0;
 }
 
-/* The callable of a pending CALL or CALL_KW whose operands end at `end`
- * (before the names of a CALL_KW); *first is set to its first argument,
- * which may be self. Borrowed; NULL if there is none. */
-static PyObject *
-call_operands(islot *end, int oparg, islot **first)
+PyObject *
+chain_call_operands(islot *end, int oparg, islot **first)
 {
     islot *args = end - oparg;
     PyObject *below = islot_object(args[-2]), *above = islot_object(args[-1]);
@@ -167,10 +184,8 @@ call_operands(islot *end, int oparg, islot **first)
 #endif
 }
 
-/* The callable of a pending CALL_FUNCTION_EX whose operands end at `top`;
- * *tuple is set to the arguments. Borrowed. */
-static PyObject *
-spread_operands(islot *top, int oparg, PyObject **tuple)
+PyObject *
+chain_spread_operands(islot *top, int oparg, PyObject **tuple)
 {
     top -= INTERP_SPREAD_KEYWORDS(oparg);
     *tuple = islot_object(top[-1]);
@@ -199,7 +214,7 @@ call_is_direct(const chain_link *link, const fiber_call *call, islot *base)
     }
     else if (link->opcode == CALL_FUNCTION_EX) {
         PyObject *tuple;
-        PyObject *callable = spread_operands(top, link->oparg, &tuple);
+        PyObject *callable = chain_spread_operands(top, link->oparg, &tuple);
         /* If its items were not passed, this is not the tuple, but what the
          * interpreter made a tuple of and dropped. */
         PyObject **items = ((PyTupleObject *)tuple)->ob_item;
@@ -212,7 +227,7 @@ call_is_direct(const chain_link *link, const fiber_call *call, islot *base)
     else if (link->opcode != CALL) {
         return 0;
     }
-    PyObject *callable = call_operands(top, link->oparg, &first);
+    PyObject *callable = chain_call_operands(top, link->oparg, &first);
     islot *passed = top - count;
     return is_called(callable, call)
            && (passed == first || passed == first + 1)
@@ -236,107 +251,10 @@ walk_innermost(chain *c, iframe *f, const fiber_saved *saved)
     if (saved->call == NULL || link->depth < 0 || link->kept < 0
         || !call_is_direct(link, saved->call, base))
     {
-        return refuse(c, f);
+        return chain_refuse(c, f);
     }
     link->how = PENDING_PUSH;
     link->held = interp_saved_traced(&saved->interp);
-    return CHAIN_KNOWN;
-}
-
-/* A frame that waits for the generator of the next inner frame, which runs in
- * an interpreter loop of its own. */
-static chain_result
-walk_generator(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
-{
-    const analysis *a;
-    islot *base = iframe_stackbase(outer);
-    PyObject *gen = (PyObject *)iframe_generator(inner);
-    int way = 0;
-
-    chain_link *link = chain_append(c, outer);
-    if (link == NULL || locate(link, &a) < 0) {
-        return CHAIN_FAILED;
-    }
-    link->waits = is_waiting(outer, a, link->pc);
-    link->depth = link->waits ? iframe_depth(outer)
-                              : analysis_depth(a, link->pc);
-    link->kept = analysis_kept(a, link->pc);
-    if (link->kept < 0 || link->depth < link->kept) {
-        return refuse(c, outer);
-    }
-    Py_ssize_t distance = link->waits
-                              ? 0
-                              : interp_loop_distance(loop, inner, outer);
-    if (link->opcode == CALL) {
-        link->how = PENDING_NEXT;
-        if (!link->waits) {
-            islot *first, *top = base + link->depth;
-            PyObject *callable = call_operands(top, link->oparg, &first);
-            /* Only a known distance says that the operands are still alive:
-             * the generator may have been closed by the end of one. */
-            if (!distance_is_known(DISTANCE_NEXT, distance)
-                && !distance_is_known(DISTANCE_METHOD, distance))
-            {
-                c->dropping |= Py_REFCNT(gen) == 1;
-                return refuse(c, outer);
-            }
-            way = distance_of_call(callable, islot_object(*first),
-                                   (int)(top - first), gen);
-        }
-    }
-    else if (link->kept >= INTERP_ITERATOR_SLOTS
-             && islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen
-             && (link->opcode == FOR_ITER || link->opcode == SEND))
-    {
-        link->how = PENDING_GENERATOR;
-        way = link->opcode;
-    }
-    else {
-        return refuse(c, outer);
-    }
-    if (!link->waits && !distance_is_known(way, distance)) {
-        return refuse(c, outer);
-    }
-    return CHAIN_KNOWN;
-}
-
-/* A frame that has called the function of the next inner frame by f(*args),
- * which runs in an interpreter loop of its own. */
-static chain_result
-walk_spread(chain *c, iframe *outer, iframe *inner, interp_loop *loop)
-{
-    const analysis *a;
-    chain_link *link = chain_append(c, outer);
-
-    if (link == NULL || locate(link, &a) < 0) {
-        return CHAIN_FAILED;
-    }
-    link->depth = analysis_depth(a, link->pc);
-    link->kept = analysis_kept(a, link->pc);
-    link->how = PENDING_PUSH;
-    if (link->opcode != CALL_FUNCTION_EX || is_waiting(outer, a, link->pc)
-        || link->kept < 0 || link->depth < link->kept)
-    {
-        return refuse(c, outer);
-    }
-    /* Only a known distance says that the function is still alive. */
-    if (!distance_is_known(DISTANCE_SPREAD,
-                           interp_loop_distance(loop, inner, outer)))
-    {
-        return refuse(c, outer);
-    }
-    PyObject *tuple;
-    PyObject *function = spread_operands(
-        iframe_stackbase(outer) + link->depth, link->oparg, &tuple);
-    if (PyMethod_Check(function)) {
-        function = PyMethod_GET_FUNCTION(function);
-    }
-    /* C code may have replaced the arguments by a tuple, and not in the frame,
-     * or have copied them to the heap. */
-    link->held = 1;
-    if (function != iframe_function(inner)) {
-        return refuse(c, outer);
-    }
     return CHAIN_KNOWN;
 }
 
@@ -367,23 +285,27 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         if (outer != NULL && iframe_is_marker(outer)) {
             /* A loop has left its outermost frame, and something that frame
              * held runs code as it goes. */
-            return refuse(c, NULL);
+            return chain_refuse(c, NULL);
         }
         if (outer == NULL) {
             if (!f->landed && iframe_function(inner) != hooks->function(f)) {
-                return refuse(c, NULL);
+                return chain_refuse(c, NULL);
             }
             return CHAIN_KNOWN;
         }
         if (iframe_is_shim(outer)) {
-            return refuse(c, outer->previous);
+            chain_link *link = chain_append_bridge(c, outer, BRIDGE_INIT);
+            if (link == NULL) {
+                return CHAIN_FAILED;
+            }
+            PyObject *self = islot_object(outer->localsplus[0]);
+            link->values[0] = Py_NewRef(self);
+            continue;
         }
         if (entry) {
             c->dropping = is_finaliser(inner);
-            chain_result result =
-                iframe_is_generator(inner)
-                    ? walk_generator(c, outer, inner, &loop)
-                    : walk_spread(c, outer, inner, &loop);
+            chain_result result = boundary_walk(c, outer, inner, &loop,
+                                                all);
             if (result != CHAIN_KNOWN) {
                 return result;
             }
@@ -425,7 +347,7 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
         assert(f->state == FIBER_PARKED);
         iframe *top = interp_saved_frame(&f->saved->interp);
         if (top == NULL || f->ended) {
-            return refuse(c, NULL);
+            return chain_refuse(c, NULL);
         }
         chain_result result = walk_innermost(c, top, f->saved);
         if (result != CHAIN_KNOWN) {
@@ -440,22 +362,20 @@ int
 chain_known(fiber *f, const fiber_hooks *hooks, chain *c)
 {
     iframe *top = interp_saved_frame(&f->saved->interp);
+    PyObject *type, *value, *traceback;
 
     if (top == NULL || iframe_is_shim(top)) {
         chain_init(c);
         return 0;
     }
-    switch (chain_walk(f, hooks, 0, c)) {
-    case CHAIN_KNOWN:
+    PyErr_Fetch(&type, &value, &traceback);
+    chain_result result = chain_walk(f, hooks, 0, c);
+    PyErr_Restore(type, value, traceback);
+    if (result == CHAIN_KNOWN
+        || (result == CHAIN_REFUSED && c->count > 0
+            && c->links[c->count - 1].frame != c->where))
+    {
         return c->count;
-    case CHAIN_FAILED:
-        PyErr_Clear();
-        break;
-    case CHAIN_REFUSED:
-        if (c->count > 0 && c->links[c->count - 1].frame != c->where) {
-            return c->count;
-        }
-        break;
     }
     return c->count > 0 ? c->count - 1 : 0;
 }
@@ -476,17 +396,17 @@ chain_callable(iframe *f)
     }
     int depth = analysis_depth(a, link.pc);
     top = iframe_stackbase(f) + depth;
-    if (depth < 0 || is_waiting(f, a, link.pc)) {
+    if (depth < 0 || chain_is_waiting(&link, a)) {
         return NULL;
     }
     if (link.opcode == CALL) {
-        return call_operands(top, link.oparg, &first);
+        return chain_call_operands(top, link.oparg, &first);
     }
     if (link.opcode == INTERP_OP_CALL_KW) {
-        return call_operands(top - 1, link.oparg, &first);
+        return chain_call_operands(top - 1, link.oparg, &first);
     }
     if (link.opcode == CALL_FUNCTION_EX) {
-        return spread_operands(top, link.oparg, &tuple);
+        return chain_spread_operands(top, link.oparg, &tuple);
     }
     return NULL;
 }

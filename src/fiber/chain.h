@@ -13,24 +13,25 @@
  *
  * Inlined calls: the interpreter has written everything into the frame.
  *
- * A generator in a loop of its own (always in 3.11; sometimes later): the
- * pending instruction is FOR_ITER or SEND and its operand is the generator
- * of the inner frame, which is exactly what these call directly, and the
- * distance of the two loops on the C stack is one that this instruction is
- * known to make.  The same holds for a call of next() or send().
- *
- * A call f(*args) that isn't inlined: f is the function of the inner frame, or
- * a method made of it, and the distance is known.  Such a call only passes on
- * what the function returns.  From then on it counts as an inlined one.
+ * C code in between: boundary.h knows which instructions and C functions pass
+ * on what a Python function or generator does, and proves which one it is.
+ * What the C code has yet to do, a bridge does instead of it (bridge.h), which
+ * makes a link of its own.
  */
 #ifndef PICKLETASK_CHAIN_H
 #define PICKLETASK_CHAIN_H
 
+#include "fiber/bridge.h"
 #include "fiber/fiber.h"
 #include "interp/analysis.h"
 
 typedef struct {
-    iframe *frame;
+    iframe *frame;          /* NULL for a bridge in the place of C code */
+    const bridge *bridge;   /* or NULL; with a frame: in the place of a shim */
+    PyObject *values[BRIDGE_VALUES];    /* its parameters; owned */
+    PyObject *generator;    /* which the bridge is to be of: owned, or NULL */
+    PyObject *top;          /* what the topmost entry of the value stack is to
+                             * be, if it isn't what's there: owned, or NULL */
     int pc;                 /* pending instruction; -1: not asked for */
     int opcode, oparg;
     int next;               /* pc of the instruction behind it */
@@ -56,12 +57,13 @@ typedef struct {
 
 typedef enum {
     CHAIN_KNOWN,
-    CHAIN_REFUSED,          /* c->where and c->why say where and why */
+    CHAIN_REFUSED,          /* c->where says where */
     CHAIN_FAILED            /* exception set: no memory */
 } chain_result;
 
 /* Walks fiber f, which is parked or soft.  `all`: finds the pending
- * instruction of frames that need no editing, too.  Runs no Python code.
+ * instruction of frames that need no editing, too, and what bridges need, to
+ * write all of it down.  Runs no Python code.
  * chain_clear() is to be called after any result. */
 chain_result chain_walk(fiber *f, const fiber_hooks *hooks, int all,
                         chain *c);
@@ -74,6 +76,39 @@ void chain_clear(chain *c);
  * afterwards. */
 int chain_known(fiber *f, const fiber_hooks *hooks, chain *c);
 
+/* The code of a link's frame. Borrowed. */
+static inline PyCodeObject *
+chain_code(const chain_link *link)
+{
+    return link->bridge != NULL ? link->bridge->code
+                                : iframe_code(link->frame);
+}
+
+/* Its globals. Borrowed. */
+static inline PyObject *
+chain_globals(const chain_link *link)
+{
+    return link->bridge != NULL
+               ? PyFunction_GET_GLOBALS(link->bridge->function)
+               : link->frame->f_globals;
+}
+
+static inline int
+chain_is_generator(const chain_link *link)
+{
+    return link->bridge == NULL && iframe_is_generator(link->frame);
+}
+
+/* Room for one more link, zeroed but for the frame. NULL with an exception if
+ * there's no memory. */
+chain_link *chain_append(chain *c, iframe *f);
+
+/* The same for a frame that a bridge is to have, which waits. */
+chain_link *chain_append_bridge(chain *c, iframe *shim, bridge_kind kind);
+
+/* The walk ends at this frame (NULL: outside of all). */
+chain_result chain_refuse(chain *c, iframe *where);
+
 /* Finds the pending instruction of a suspended frame. 0, or -1 with an
  * exception; can't fail for a frame whose code was analysed before. */
 int chain_locate(chain_link *link);
@@ -82,6 +117,20 @@ int chain_locate(chain_link *link);
  * of next() or send()?  Such a generator runs in a loop of its own, and what
  * keeps it alive, the operand, is gone: the chain owns a reference to it. */
 int chain_is_next(iframe *outer, iframe *inner);
+
+/* Has the pending instruction of the frame used up its operands?  It has if
+ * the frame waits for a Python function, called in the same loop or before it
+ * became soft.  A frame that has called C code still has them. */
+int chain_is_waiting(const chain_link *link, const analysis *a);
+
+/* The callable of a pending CALL or CALL_KW whose operands end at `end`
+ * (before the names of a CALL_KW); *first is set to its first argument,
+ * which may be self. Borrowed; NULL if there is none. */
+PyObject *chain_call_operands(islot *end, int oparg, islot **first);
+
+/* The callable of a pending CALL_FUNCTION_EX whose operands end at `top`;
+ * *tuple is set to the arguments. Borrowed. */
+PyObject *chain_spread_operands(islot *top, int oparg, PyObject **tuple);
 
 /* What is called in the pending instruction of a running frame, as far as
  * it can be told. Borrowed, or NULL. */

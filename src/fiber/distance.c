@@ -1,7 +1,13 @@
 /* Measuring C stack distances: see distance.h. */
 #include "distance.h"
 
-#define DISTANCES 24
+#include "interp/analysis.h"
+
+#define DISTANCES 48
+#define WAYS 48
+/* Enough for all code to be specialised; what is traced isn't. */
+#define ROUNDS 14
+#define TRACED_ROUNDS 8
 
 typedef struct {
     int way;
@@ -9,21 +15,13 @@ typedef struct {
     Py_ssize_t known[DISTANCES];
 } distances;
 
-static distances table[] = {
-    {.way = FOR_ITER},
-    {.way = SEND},
-    {.way = DISTANCE_NEXT},
-    {.way = DISTANCE_METHOD},
-    {.way = DISTANCE_SPREAD},
-    {.way = DISTANCE_FINALISER},
-};
-
-static PyCFunction next_function, send_function;    /* CPython's own */
+static distances table[WAYS];
+static int ways;            /* of the table: in use */
 
 static distances *
 distances_of(int way)
 {
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(table); i++) {
+    for (int i = 0; i < ways; i++) {
         if (table[i].way == way) {
             return &table[i];
         }
@@ -45,125 +43,75 @@ is_among(const distances *d, Py_ssize_t distance)
 int
 distance_is_known(int way, Py_ssize_t distance)
 {
-    return is_among(distances_of(way), distance)
-           && (way != DISTANCE_SPREAD
-               || !is_among(distances_of(DISTANCE_FINALISER), distance));
+    return is_among(distances_of(way), distance);
 }
 
 int
-distance_of_call(PyObject *callable, PyObject *first, int count,
-                 PyObject *generator)
+distance_is_safe(int way, Py_ssize_t distance)
 {
-    if (callable == NULL) {
-        return 0;
-    }
-    if (PyCFunction_Check(callable)) {
-        PyCFunction function = PyCFunction_GET_FUNCTION(callable);
-        if (function == next_function && count == 1) {
-            return first == generator ? DISTANCE_NEXT : 0;
-        }
-        return function == send_function && count == 1
-                       && PyCFunction_GET_SELF(callable) == generator
-                   ? DISTANCE_METHOD
-                   : 0;
-    }
-    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
-        PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
-        return method->ml_meth == send_function && count == 2
-                       && first == generator
-                   ? DISTANCE_METHOD
-                   : 0;
-    }
-    return 0;
+    return is_among(distances_of(way), distance)
+           && !is_among(distances_of(DISTANCE_FINALISER), distance);
 }
 
-/* probe(way): called by a generator that is resumed directly in such a way;
- * measures the distance, if it has a loop of its own. */
+static void
+note(int way, Py_ssize_t distance)
+{
+    distances *d = distances_of(way);
+
+    if (d == NULL && ways < WAYS) {
+        d = &table[ways++];
+        d->way = way;
+    }
+    if (d != NULL && !is_among(d, distance) && d->count < DISTANCES) {
+        d->known[d->count++] = distance;
+    }
+}
+
+/* The opcode of the instruction in which a frame stands. -1 with an exception
+ * if there's no memory. */
+static int
+pending_opcode(iframe *f)
+{
+    const analysis *a = analysis_get(iframe_code(f));
+    analysis_instruction at;
+
+    if (a == NULL
+        || analysis_at(a, analysis_start(a, iframe_unit(f)), &at) < 0)
+    {
+        return -1;
+    }
+    return at.opcode;
+}
+
+/* probe(way): called by a function that has been called in such a way;
+ * measures the distance, if it has a loop of its own.  Way 0: that of the
+ * caller's pending instruction. */
 static PyObject *
 probe(PyObject *module, PyObject *argument)
 {
     PyThreadState *ts = PyThreadState_Get();
     iframe *inner = interp_current(ts);
-    long way = PyLong_AsLong(argument);
-    distances *d = distances_of((int)way);
+    int way = (int)PyLong_AsLong(argument);
 
     if (way == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (d != NULL && iframe_is_entry(inner)) {
+    if (iframe_is_entry(inner)) {
         interp_loop loop = interp_current_loop(ts);
         iframe *outer = inner->previous;
         if (iframe_is_marker(outer)) {
             outer = outer->previous;
         }
-        Py_ssize_t distance = interp_loop_distance(&loop, inner, outer);
-        if (!is_among(d, distance) && d->count < DISTANCES) {
-            d->known[d->count++] = distance;
+        if (way == 0) {
+            way = pending_opcode(outer);
+            if (way < 0) {
+                return NULL;
+            }
         }
+        note(way, interp_loop_distance(&loop, inner, outer));
     }
     Py_RETURN_NONE;
 }
-
-/* Every shape of code, often enough to be specialised in between; call() is
- * specialised for callables of all kinds, as a place is that saw several. */
-static const char program[] =
-    "def inner(way):\n"
-    "    probe(way)\n"
-    "    yield\n"
-    "    probe(way)\n"
-    "    yield\n"
-    "def for_loop():\n"
-    "    for x in inner(FOR_ITER): pass\n"
-    "def delegate():\n"
-    "    yield from inner(SEND)\n"
-    "async def awaited():\n"
-    "    probe(SEND)\n"
-    "async def awaiting():\n"
-    "    await awaited()\n"
-    "def by_next():\n"
-    "    g = inner(NEXT); next(g); next(g)\n"
-    "def by_send():\n"
-    "    g = inner(METHOD); g.send(None); g.send(None)\n"
-    "    s = inner(METHOD).send; s(None); s(None)\n"
-    "def call(f, a): return f(a)\n"
-    "def call_two(f, a, b): return f(a, b)\n"
-    "def by_general():\n"
-    "    for i in range(9):\n"
-    "        call((1).__add__, 1); call_two(int.__add__, 1, 1)\n"
-    "    g = inner(NEXT); call(next, g); call(next, g)\n"
-    "    g = inner(METHOD); call(g.send, None); call(g.send, None)\n"
-    "    g = inner(METHOD); f = type(g).send; f(g, None); f(g, None)\n"
-    "    g = inner(METHOD); call_two(f, g, None); call_two(f, g, None)\n"
-    "class Spread:\n"
-    "    def method(self, *args, **kwargs): probe(SPREAD)\n"
-    "def spread(*args, **kwargs): probe(SPREAD)\n"
-    "def by_spread():\n"
-    "    m = Spread().method\n"
-    "    for f in spread, m:\n"
-    "        for a in (), (1,), (1, 2, 3, 4, 5, 6):\n"
-    "            f(*a); f(*a, **{}); f(*a, **{'k': 1})\n"
-    "class Finalised:\n"
-    "    def __del__(self): probe(FINALISER)\n"
-    "def empty(*args, **kwargs): return iter(())\n"
-    "def by_finaliser():\n"
-    "    empty(*[Finalised()]); empty(**{'k': Finalised()})\n"
-    "    len(*[(Finalised(),)]); len(*[[Finalised()]])\n"
-    "    len(*[{1: Finalised()}])\n"
-    "async def called():\n"
-    "    probe(METHOD)\n"
-    "def by_coroutine():\n"
-    "    try: called().send(None)\n"
-    "    except StopIteration: pass\n"
-    "def drive(step):\n"
-    "    for_loop(); by_next(); by_send(); by_coroutine()\n"
-    "    by_general()\n"
-    "    by_spread(); by_finaliser()\n"
-    "    for x in delegate(): pass\n"
-    "    g = delegate(); next(g); g.send(step); g.close()\n"
-    "    c = awaiting()\n"
-    "    try: c.send(None)\n"
-    "    except StopIteration: pass\n"
-    "for step in range(20): drive(step)\n";
 
 static PyMethodDef probe_method = {"probe", probe, METH_O, NULL};
 
@@ -175,63 +123,73 @@ silent(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
 }
 
 static int
-run_program(PyObject *code, PyObject *names)
+run_program(PyObject *measure, PyObject *function, int rounds)
 {
-    PyObject *result = PyEval_EvalCode(code, names, names);
+    PyObject *result = PyObject_CallFunction(
+        measure, "Oi{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}",
+        function, rounds, "NEXT", DISTANCE_NEXT, "METHOD", DISTANCE_METHOD,
+        "THROW", DISTANCE_THROW, "CLOSE", DISTANCE_CLOSE, "SPREAD",
+        DISTANCE_SPREAD, "OBJECT", DISTANCE_OBJECT, "TYPE", DISTANCE_TYPE,
+        "PARTIAL", DISTANCE_PARTIAL, "CACHED", DISTANCE_CACHED, "CLASS",
+        DISTANCE_CLASS, "EXEC", DISTANCE_EXEC, "FINALISER",
+        DISTANCE_FINALISER);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
 
-/* The C functions behind next() and send(). 0, or -1 with an exception. */
-static int
-find_functions(void)
+static PyObject *
+core_distances(PyObject *module, PyObject *unused)
 {
-    PyObject *next = PyDict_GetItemString(PyEval_GetBuiltins(), "next");
-    PyObject *send = PyObject_GetAttrString((PyObject *)&PyGen_Type, "send");
-    int found = next != NULL && PyCFunction_Check(next) && send != NULL
-                && Py_IS_TYPE(send, &PyMethodDescr_Type);
+    PyObject *result = PyDict_New();
 
-    if (found) {
-        next_function = PyCFunction_GET_FUNCTION(next);
-        send_function = ((PyMethodDescrObject *)send)->d_method->ml_meth;
+    for (int i = 0; result != NULL && i < ways; i++) {
+        PyObject *way = PyLong_FromLong(table[i].way);
+        PyObject *known = PyTuple_New(table[i].count);
+        int failed = way == NULL || known == NULL;
+        for (int k = 0; !failed && k < table[i].count; k++) {
+            PyObject *distance = PyLong_FromSsize_t(table[i].known[k]);
+            failed = distance == NULL;
+            PyTuple_SET_ITEM(known, k, distance);
+        }
+        if (failed || PyDict_SetItem(result, way, known) < 0) {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(way);
+        Py_XDECREF(known);
     }
-    else if (!PyErr_Occurred()) {
-        PyErr_SetString(PyExc_ImportError,
-                        "pickletask must be imported before the builtin "
-                        "next() is replaced");
-    }
-    Py_XDECREF(send);
-    return found ? 0 : -1;
+    return result;
 }
+
+static PyMethodDef functions[] = {
+    {"_distances", core_distances, METH_NOARGS,
+     PyDoc_STR("For tests: {way: distances} (src/fiber/distance.h).")},
+    {NULL},
+};
 
 int
 distance_setup(PyObject *module)
 {
     PyThreadState *ts = PyThreadState_Get();
+    PyObject *program = PyImport_ImportModule("pickletask._distances");
+    PyObject *function = PyCFunction_New(&probe_method, NULL);
+    PyObject *measure = NULL;
     int status = -1;
-    PyObject *names = NULL, *code = NULL, *function = NULL;
 
-    code = Py_CompileString(program, "<pickletask distances>", Py_file_input);
-    function = PyCFunction_New(&probe_method, NULL);
-    names = Py_BuildValue("{s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:O,s:O}",
-                          "FINALISER", DISTANCE_FINALISER, "FOR_ITER",
-                          FOR_ITER, "SEND", SEND, "NEXT", DISTANCE_NEXT,
-                          "METHOD", DISTANCE_METHOD, "SPREAD",
-                          DISTANCE_SPREAD, "__name__", "pickletask._core",
-                          "__builtins__", PyEval_GetBuiltins(), "probe",
-                          function);
-    if (code == NULL || function == NULL || names == NULL
-        || find_functions() < 0 || run_program(code, names) < 0)
+    if (program != NULL && function != NULL
+        && PyModule_AddFunctions(module, functions) == 0)
     {
+        measure = PyObject_GetAttrString(program, "measure");
+    }
+    if (measure == NULL || run_program(measure, function, ROUNDS) < 0) {
         goto error;
     }
     if (ts->c_tracefunc == NULL && ts->c_profilefunc == NULL) {
         PyEval_SetTrace(silent, NULL);
-        status = run_program(code, names);
+        status = run_program(measure, function, TRACED_ROUNDS);
         PyEval_SetTrace(NULL, NULL);
         if (status == 0) {
             PyEval_SetProfile(silent, NULL);
-            status = run_program(code, names);
+            status = run_program(measure, function, TRACED_ROUNDS);
             PyEval_SetProfile(NULL, NULL);
         }
     }
@@ -240,8 +198,8 @@ distance_setup(PyObject *module)
     }
 
 error:
-    Py_XDECREF(names);
-    Py_XDECREF(code);
+    Py_XDECREF(program);
     Py_XDECREF(function);
+    Py_XDECREF(measure);
     return status;
 }

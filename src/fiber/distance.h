@@ -1,11 +1,12 @@
-/* Distances on the C stack between an interpreter loop and the loop of a
- * generator that it resumes directly.
+/* Distances on the C stack between an interpreter loop and the next inner one,
+ * which the instruction pending in the outer one has begun.
  *
- * That an operand is the right generator doesn't prove that the pending
- * instruction itself resumed it: a finaliser could have.  The C functions on
+ * That an operand is the right generator or function doesn't prove that the
+ * pending instruction itself runs it: a finaliser could.  The C functions on
  * the direct way have frames of a fixed size in a given build, so the distance
  * proves it.  The distances are measured once, at import, over every way the
- * interpreter has (specialised or not; traced, profiled, or neither).
+ * interpreter has (specialised or not; traced, profiled, or neither), by
+ * running pickletask/_distances.py.
  */
 #ifndef PICKLETASK_DISTANCE_H
 #define PICKLETASK_DISTANCE_H
@@ -15,24 +16,30 @@
 /* Measures. 0, or -1 with an exception. */
 int distance_setup(PyObject *module);
 
-/* What resumes a generator: the opcode of FOR_ITER or SEND, or a call of one
- * of these. */
-enum { DISTANCE_NEXT = -1, DISTANCE_METHOD = -2 };
+/* Ways from one frame to the next: the opcode of an instruction that runs
+ * Python code by itself, or a call of one of these. */
+enum {
+    DISTANCE_NEXT = -1,         /* next() */
+    DISTANCE_METHOD = -2,       /* a generator's send() */
+    DISTANCE_THROW = -3,
+    DISTANCE_CLOSE = -4,
+    DISTANCE_SPREAD = -5,       /* f(*args), f(**kwargs): not inlined */
+    DISTANCE_OBJECT = -6,       /* an object whose class has __call__ */
+    DISTANCE_TYPE = -7,         /* a class with __init__ or __new__ */
+    DISTANCE_PARTIAL = -8,
+    DISTANCE_CACHED = -9,
+    DISTANCE_CLASS = -10,       /* the body of a class statement */
+    DISTANCE_EXEC = -11,        /* exec() and eval() */
+    /* What must not be taken for any of these: the instruction drops its
+     * operands, and a finaliser runs. */
+    DISTANCE_FINALISER = -12,
+};
 
-/* Calls that pass a tuple on, f(*args) and f(**kwargs), to a Python function:
- * its frame may begin a loop, too. */
-enum { DISTANCE_SPREAD = -3 };
-
-/* What must not be taken for the last: the interpreter drops the arguments of
- * such a call, after the function, and a finaliser begins the loop. */
-enum { DISTANCE_FINALISER = -4 };
-
-/* Is this a distance that such an instruction makes by itself? */
+/* Does the way make this distance? */
 int distance_is_known(int way, Py_ssize_t distance);
 
-/* Which of the calls resumes the generator: next(generator), or its method
- * send; 0 if neither. */
-int distance_of_call(PyObject *callable, PyObject *first, int count,
-                     PyObject *generator);
+/* The same, and no finaliser does, so that the operands of the instruction are
+ * known to be alive? */
+int distance_is_safe(int way, Py_ssize_t distance);
 
 #endif

@@ -26,6 +26,7 @@
  */
 #include "fiber.h"
 #include "chain.h"
+#include "crossing.h"
 #include "distance.h"
 #include "landing.h"
 #include "soften.h"
@@ -469,7 +470,9 @@ fiber_setup(PyObject *module, const fiber_hooks *hooks)
     if (capsule_key == NULL) {
         return -1;
     }
-    if (landing_setup(module) < 0 || distance_setup(module) < 0) {
+    if (landing_setup(module) < 0 || bridge_setup(module) < 0
+        || crossing_setup() < 0 || distance_setup(module) < 0)
+    {
         return -1;
     }
     return 0;
@@ -519,7 +522,7 @@ fiber_nesting(fiber *f)
     if (f->state != FIBER_PARKED) {
         return 0;
     }
-    chain_result result = chain_walk(f, the_hooks, 0, &c);
+    chain_result result = chain_walk(f, the_hooks, 1, &c);
     chain_clear(&c);
     return result == CHAIN_FAILED ? -1 : result == CHAIN_REFUSED;
 }

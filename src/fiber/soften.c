@@ -66,8 +66,8 @@ image_for(const chain *c)
 {
     int compact = 0, full = 0;
     for (int i = 0; i < c->count; i++) {
-        PyCodeObject *code = iframe_code(c->links[i].frame);
-        if (!iframe_is_generator(c->links[i].frame)) {
+        PyCodeObject *code = chain_code(&c->links[i]);
+        if (!chain_is_generator(&c->links[i])) {
             compact += (int)FRAME_SPECIALS_SIZE + code->co_nlocalsplus
                        + c->links[i].kept;
             full += iframe_size(code);
@@ -95,8 +95,17 @@ fill_image(fiber_image *image, const chain *c)
     iframe *outer = NULL;
 
     for (int i = c->count - 1; i >= 0; i--) {
-        iframe *f = c->links[i].frame;
-        if (!iframe_is_generator(f)) {
+        const chain_link *link = &c->links[i];
+        iframe *f = link->frame;
+        if (link->bridge != NULL) {
+            f = image_add(image, chain_code(link),
+                          chain_code(link)->co_nlocalsplus);
+            bridge_begin(link->bridge, f);
+            for (int k = 0; k < link->bridge->values; k++) {
+                f->localsplus[k] = islot_of(Py_NewRef(link->values[k]));
+            }
+        }
+        else if (!iframe_is_generator(f)) {
             iframe *copy = image_add(image, iframe_code(f), iframe_used(f));
             iframe_move(copy, f);
             iframe_set_entry(copy, 0);
@@ -109,13 +118,15 @@ fill_image(fiber_image *image, const chain *c)
     image->frames = c->count;
 }
 
-/* How many operands the pending instructions have used up. */
+/* How many operands the pending instructions have used up, and entries of
+ * shims. */
 static int
 count_used(const chain *c)
 {
     int count = 0;
     for (int i = 0; i < c->count; i++) {
-        count += c->links[i].depth - c->links[i].kept;
+        const chain_link *link = &c->links[i];
+        count += link->bridge != NULL ? 1 : link->depth - link->kept;
     }
     return count;
 }
@@ -125,6 +136,10 @@ take_used(const chain *c, islot *used)
 {
     for (int i = 0; i < c->count; i++) {
         const chain_link *link = &c->links[i];
+        if (link->bridge != NULL) {
+            *used++ = link->frame->localsplus[0];
+            continue;
+        }
         islot *base = iframe_stackbase(link->frame);
         for (int k = link->kept; k < link->depth; k++) {
             *used++ = base[k];
@@ -316,11 +331,16 @@ traverse_parked(fiber *f, visitproc visit, void *arg)
             continue;
         }
         int depth = iframe_depth(frame);
+        while (i < known && c.links[i].bridge != NULL) {
+            i++;
+        }
         if (i < known && c.links[i].frame == frame) {
             const chain_link *link = &c.links[i++];
             int spread = i > 1 && link->held;
             if (depth < 0) {
                 depth = spread ? link->kept : link->depth;
+                /* What entered is gone from there but in 3.11. */
+                depth -= link->opcode == INTERP_OP_ENTER;
             }
         }
         error = traverse_frame(frame, depth, visit, arg);

@@ -205,6 +205,14 @@ generator_frame_words(PyCodeObject *code)
     return code->co_nlocalsplus + code->co_stacksize;
 }
 
+/* Is the local variable in this slot kept in a cell? */
+static inline int
+interp_is_cell(PyCodeObject *code, int slot)
+{
+    return (_PyLocals_GetKind(code->co_localspluskinds, slot) & CO_FAST_CELL)
+           != 0;
+}
+
 /* How many code units of EXTENDED_ARG stand before an instruction. */
 static inline int
 interp_prefixes(int oparg)

@@ -18,9 +18,13 @@
 /* Below the arguments of a call: the method or NULL, then the callable. */
 #define INTERP_CALLABLE_FIRST 0
 #define INTERP_OP_PRECALL PRECALL
+/* Names the keyword arguments of the next CALL. */
+#define INTERP_OP_KW_NAMES KW_NAMES
 #define INTERP_OP_CALL_KW (-1)
 /* Operands of f(*args) above the tuple: the keywords, if there are any. */
 #define INTERP_SPREAD_KEYWORDS(oparg) ((oparg) & 1)
+/* A partial() of one argument writes it over the operand that it is itself. */
+#define INTERP_HIDES_PARTIAL 1
 /* What FOR_ITER and SEND keep on the stack. */
 #define INTERP_ITERATOR_SLOTS 1
 /* Is a loop over the object an index into it? */
@@ -41,7 +45,21 @@
 /* Does a LOAD_ATTR push a method and its self? */
 #define INTERP_LOADS_METHOD(oparg) 0
 
+/* The index of a LOAD_ATTR's name. */
+#define INTERP_ATTRIBUTE(oparg) (oparg)
+/* Which of Py_LT and so on a COMPARE_OP is; whether it makes a bool. */
+#define INTERP_COMPARISON(oparg) (oparg)
+#define INTERP_COMPARES_TO_BOOL(oparg) 0
+/* From the top, where WITH_EXCEPT_START finds what it calls. */
+#define INTERP_EXIT_SLOT 4
+/* A generator's close() returns what the generator returns. */
+#define INTERP_CLOSE_RETURNS 0
+
 /* Instructions that came or went. */
+#define INTERP_OP_ENTER BEFORE_WITH
+#define INTERP_OP_SLICE (-1)
+#define INTERP_OP_TO_BOOL (-1)
+#define INTERP_IS_POSITIVE(opcode, oparg) ((opcode) == UNARY_POSITIVE)
 #define INTERP_IS_SUBSCRIPT(opcode, oparg) ((opcode) == BINARY_SUBSCR)
 #define INTERP_ENTERS_WITH(opcode) \
     ((opcode) == BEFORE_WITH || (opcode) == BEFORE_ASYNC_WITH)

@@ -3,6 +3,7 @@
 #define PICKLETASK_INTERP_313_H
 
 #include "opcode.h"
+#include "internal/pycore_intrinsics.h"
 #include "internal/pycore_genobject.h"
 
 #define INTERP_MINOR 13
@@ -18,9 +19,13 @@
 /* Below the arguments of a call: the callable, then self or NULL. */
 #define INTERP_CALLABLE_FIRST 1
 #define INTERP_OP_PRECALL (-1)
+/* Names the keyword arguments of the next CALL. */
+#define INTERP_OP_KW_NAMES (-1)
 #define INTERP_OP_CALL_KW CALL_KW
 /* Operands of f(*args) above the tuple: the keywords, if there are any. */
 #define INTERP_SPREAD_KEYWORDS(oparg) ((oparg) & 1)
+/* A partial() of one argument writes it over the operand that it is itself. */
+#define INTERP_HIDES_PARTIAL 0
 /* What FOR_ITER and SEND keep on the stack. */
 #define INTERP_ITERATOR_SLOTS 1
 /* Is a loop over the object an index into it? */
@@ -41,7 +46,22 @@
 /* Does a LOAD_ATTR push a method and its self? */
 #define INTERP_LOADS_METHOD(oparg) ((oparg) & 1)
 
+/* The index of a LOAD_ATTR's name. */
+#define INTERP_ATTRIBUTE(oparg) ((oparg) >> 1)
+/* Which of Py_LT and so on a COMPARE_OP is; whether it makes a bool. */
+#define INTERP_COMPARISON(oparg) ((oparg) >> 5)
+#define INTERP_COMPARES_TO_BOOL(oparg) ((oparg) & 16)
+/* From the top, where WITH_EXCEPT_START finds what it calls. */
+#define INTERP_EXIT_SLOT 4
+/* A generator's close() returns what the generator returns. */
+#define INTERP_CLOSE_RETURNS 1
+
 /* Instructions that came or went. */
+#define INTERP_OP_ENTER BEFORE_WITH
+#define INTERP_OP_SLICE BINARY_SLICE
+#define INTERP_OP_TO_BOOL TO_BOOL
+#define INTERP_IS_POSITIVE(opcode, oparg) \
+    ((opcode) == CALL_INTRINSIC_1 && (oparg) == INTRINSIC_UNARY_POSITIVE)
 #define INTERP_IS_SUBSCRIPT(opcode, oparg) ((opcode) == BINARY_SUBSCR)
 #define INTERP_ENTERS_WITH(opcode) \
     ((opcode) == BEFORE_WITH || (opcode) == BEFORE_ASYNC_WITH)

@@ -27,7 +27,7 @@
 const opcode_rule opcodes_rules[256] = {
     [ASYNC_GEN_WRAP] = {"o>o"},
     [BEFORE_ASYNC_WITH] = {"o>oo", RUNS},
-    [BEFORE_WITH] = {"o>oo", RUNS},
+    [BEFORE_WITH] = {"o>=o", RUNS},
     [BINARY_OP] = {"oo>o", RUNS},
     [BINARY_SUBSCR] = {"oo>o", RUNS},
     [BUILD_CONST_KEY_MAP] = {"o*t>d", RUNS},

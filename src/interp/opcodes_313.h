@@ -33,7 +33,7 @@
 
 const opcode_rule opcodes_rules[256] = {
     [BEFORE_ASYNC_WITH] = {"o>oo", RUNS},
-    [BEFORE_WITH] = {"o>oo", RUNS},
+    [BEFORE_WITH] = {"o>=o", RUNS},
     [BINARY_OP] = {"oo>o", RUNS},
     [BINARY_SLICE] = {"ooo>o", RUNS},
     [BINARY_SUBSCR] = {"oo>o", RUNS},

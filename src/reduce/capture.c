@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include "errors.h"
+#include "fiber/boundary.h"
 #include "fiber/chain.h"
 #include "fiber/soften.h"
 #include "references.h"
@@ -289,6 +290,15 @@ capture_value(iframe *f, int pc, int slot)
     return substitute_for(value);
 }
 
+/* Where a frame with that head stands. New reference, or NULL with an
+ * exception. */
+static PyObject *
+capture_place(PyObject *head, PyCodeObject *code, int pc)
+{
+    return PyTuple_CheckExact(head) ? references_place(code, pc)
+                                    : PyLong_FromLong(pc);
+}
+
 /* A frame's state behind `before` items of the caller's. `head` and `extra`
  * are stolen, and may be NULL with an exception; a head that is a tuple is a
  * reference. New reference, or NULL with an exception. */
@@ -306,8 +316,7 @@ capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
         empty += islot_is_null(f->localsplus[i]);
     }
     nulls = capture_nulls(f->localsplus, slots);
-    number = PyTuple_CheckExact(head) ? references_place(iframe_code(f), pc)
-                                      : PyLong_FromLong(pc);
+    number = capture_place(head, iframe_code(f), pc);
     if (nulls == NULL || number == NULL) {
         goto error;
     }
@@ -357,15 +366,14 @@ capture_exception(const _PyErr_StackItem *item)
 
 /* What is found in `references`, or by value if that is NULL. */
 static PyObject *
-capture_head(iframe *f, PyObject *references)
+capture_head(PyCodeObject *code, PyObject *globals, PyObject *references)
 {
-    PyCodeObject *code = iframe_code(f);
     PyObject *key, *found;
 
     if (references == NULL) {
-        return substitute_head((PyObject *)code, f->f_globals);
+        return substitute_head((PyObject *)code, globals);
     }
-    key = reference_key(code, f->f_globals);
+    key = reference_key(code, globals);
     if (key == NULL) {
         return NULL;
     }
@@ -380,26 +388,56 @@ capture_head(iframe *f, PyObject *references)
 
 /* ---- a fiber ----------------------------------------------------------- */
 
-/* May a frame be written down that waits in this instruction? The list of
- * rebuild.c's check_pending(). */
+/* May a frame be written down that waits in this instruction for the next
+ * inner one (NULL: innermost)? The list of rebuild.c's check_pending(). */
 static int
-is_writable(const chain_link *link, int innermost)
+is_writable(const chain_link *link, const chain_link *inner)
 {
-    switch (link->opcode) {
-    case CALL:
-    case CALL_FUNCTION_EX:
-        return 1;
-    case FOR_ITER:
-        return innermost || link->how == PENDING_GENERATOR;
-    case SEND:
-        return link->how == PENDING_GENERATOR;
-    case LOAD_ATTR:
-        return !innermost && !INTERP_LOADS_METHOD(link->oparg);
-    default:
-        return link->opcode == INTERP_OP_CALL_KW
-               || (!innermost
-                   && INTERP_IS_SUBSCRIPT(link->opcode, link->oparg));
+    if (inner == NULL) {
+        return link->opcode == CALL || link->opcode == CALL_FUNCTION_EX
+               || link->opcode == INTERP_OP_CALL_KW
+               || link->opcode == FOR_ITER;
     }
+    if (link->how != PENDING_PUSH) {
+        return 1;
+    }
+    return boundary_takes_result(link->opcode, link->oparg,
+                                 chain_code(inner));
+}
+
+/* A bridge in the place of C code. */
+static PyObject *
+capture_bridge(const chain_link *link, PyObject *references)
+{
+    const bridge *b = link->bridge;
+    int locals = b->code->co_nlocalsplus, values = b->values;
+    unsigned long long nulls = (1ull << locals) - (1ull << values);
+    PyObject *head = capture_head(b->code, chain_globals(link), references);
+    PyObject *state = NULL;
+
+    assert(locals <= STATE_SMALL);
+    if (head == NULL || (state = PyTuple_New(FRAME_VALUES + values)) == NULL) {
+        Py_XDECREF(head);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(state, FRAME_HEAD, head);
+    PyTuple_SET_ITEM(state, FRAME_PC, capture_place(head, b->code, b->pc));
+    PyTuple_SET_ITEM(state, FRAME_NULLS, PyLong_FromUnsignedLongLong(nulls));
+    PyTuple_SET_ITEM(state, FRAME_EXTRA,
+                     link->generator == NULL
+                         ? Py_NewRef(Py_None)
+                         : PyTuple_Pack(2, link->generator, Py_None));
+    for (int i = 0; i < values; i++) {
+        PyTuple_SET_ITEM(state, FRAME_VALUES + i,
+                         substitute_for(link->values[i]));
+    }
+    for (int i = 0; i < FRAME_VALUES + values; i++) {
+        if (PyTuple_GET_ITEM(state, i) == NULL) {
+            Py_DECREF(state);
+            return NULL;
+        }
+    }
+    return state;
 }
 
 static PyObject *
@@ -408,6 +446,9 @@ capture_link(const chain_link *link, PyObject *references)
     iframe *f = link->frame;
     PyObject *extra;
 
+    if (link->bridge != NULL) {
+        return capture_bridge(link, references);
+    }
     if (iframe_is_generator(f)) {
         PyGenObject *gen = iframe_generator(f);
         extra = Py_BuildValue("(ON)", gen,
@@ -419,8 +460,18 @@ capture_link(const chain_link *link, PyObject *references)
     else {
         extra = Py_NewRef(Py_None);
     }
-    return capture_frame(f, link->pc, link->kept,
-                         capture_head(f, references), extra, 0);
+    PyObject *state = capture_frame(
+        f, link->pc, link->kept,
+        capture_head(chain_code(link), f->f_globals, references), extra, 0);
+    if (state != NULL && link->top != NULL) {
+        PyObject *top = substitute_for(link->top);
+        Py_ssize_t last = PyTuple_GET_SIZE(state) - 1;
+        Py_SETREF(((PyTupleObject *)state)->ob_item[last], top);
+        if (top == NULL) {
+            Py_CLEAR(state);
+        }
+    }
+    return state;
 }
 
 /* Walks a suspended fiber. 0, or -1 with an exception; chain_clear() is due in
@@ -448,9 +499,9 @@ list_codes(fiber *f)
         codes = PyList_New(c.count);
     }
     for (int i = 0; codes != NULL && i < c.count; i++) {
-        iframe *frame = c.links[i].frame;
-        PyObject *pair = PyTuple_Pack(2, (PyObject *)iframe_code(frame),
-                                      frame->f_globals);
+        const chain_link *link = &c.links[i];
+        PyObject *pair = PyTuple_Pack(2, (PyObject *)chain_code(link),
+                                      chain_globals(link));
         if (pair == NULL) {
             Py_CLEAR(codes);
             break;
@@ -502,9 +553,11 @@ write_fiber(fiber *f, PyObject *references)
         goto error;
     }
     for (int i = 0; i < c.count; i++) {
-        if (!is_writable(&c.links[i], i == 0)) {
-            refuse_frame(c.links[i].frame,
-                         i == 0 ? NULL : c.links[i - 1].frame, 1);
+        const chain_link *link = &c.links[i];
+        const chain_link *inner = i == 0 ? NULL : link - 1;
+        if (!is_writable(link, inner)) {
+            int shown = inner != NULL && inner->bridge == NULL;
+            refuse_frame(link->frame, shown ? inner->frame : NULL, 1);
             goto error;
         }
     }
@@ -669,7 +722,8 @@ capture_suspended(PyGenObject *gen, PyObject *reference)
         return NULL;
     }
     PyObject *head = reference != NULL ? Py_NewRef(reference)
-                                       : capture_head(f, NULL);
+                                       : capture_head(iframe_code(f),
+                                                      f->f_globals, NULL);
     arguments = generator_arguments(gen, Py_XNewRef(head), 1);
     state = capture_frame(f, link.pc, link.kept, head,
                           capture_exception(&gen->gi_exc_state),
@@ -709,7 +763,8 @@ write_generator(PyObject *object, PyObject *reference)
         named = gen->gi_frame_state == FRAME_EXECUTING;
     }
     else if (gen->gi_frame_state == FRAME_EXECUTING) {
-        head = capture_head(generator_iframe(gen), NULL);
+        iframe *f = generator_iframe(gen);
+        head = capture_head(iframe_code(f), f->f_globals, NULL);
     }
     else {
         head = substitute_for((PyObject *)generator_code(gen));
@@ -730,6 +785,11 @@ refer_generator(PyGenObject *gen)
 
     if (gen->gi_frame_state <= FRAME_EXECUTING) {
         globals = Py_NewRef(generator_iframe(gen)->f_globals);
+    }
+    else if (code == (PyObject *)bridge_get(BRIDGE_STEPS)->code) {
+        /* It is empty, but a fiber will fill it. */
+        globals = Py_NewRef(PyFunction_GET_GLOBALS(
+            bridge_get(BRIDGE_STEPS)->function));
     }
     PyObject *reference = references_make((PyCodeObject *)code, globals);
     Py_DECREF(code);

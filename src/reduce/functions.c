@@ -146,7 +146,8 @@ function_state(PyFunctionObject *f)
     }
 #if INTERP_FUNCTION_ANNOTATE
     /* After the annotations: each of the two takes the other's place. */
-    if (f->func_annotate != NULL
+    /* functools.wraps() may have set it to None. */
+    if (f->func_annotate != NULL && !Py_IsNone(f->func_annotate)
         && add_attribute(state, "__annotate__",
                          substitute_for(f->func_annotate)) < 0)
     {

@@ -8,11 +8,12 @@
 
 #include "codes.h"
 #include "errors.h"
-#include "functions.h"
-#include "sealed.h"
+#include "fiber/boundary.h"
 #include "fiber/soften.h"
+#include "functions.h"
 #include "interp/analysis.h"
 #include "references.h"
+#include "sealed.h"
 
 /* A frame on its way from state to memory. */
 typedef struct {
@@ -455,10 +456,12 @@ rebuild_check_format(PyObject *format)
         return -1;
     }
     int overflow;
-    if (PyLong_AsLongAndOverflow(format, &overflow) != STATE_FORMAT) {
+    long number = PyLong_AsLongAndOverflow(format, &overflow);
+    if (number < STATE_OLDEST || number > STATE_FORMAT) {
         PyErr_Format(VersionMismatchError,
                      "can't restore: the state has format %S, and this "
-                     "pickletask reads format %d", format, STATE_FORMAT);
+                     "pickletask reads formats up to %d", format,
+                     STATE_FORMAT);
         return -1;
     }
     return 0;
@@ -486,23 +489,12 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
                          && !PyAsyncGen_CheckExact(operand)));
         }
     }
+    else if (inner != NULL) {
+        ok = boundary_takes_result(plan->opcode, plan->oparg, inner->code);
+    }
     else {
-        switch (plan->opcode) {
-        case CALL:
-        case CALL_FUNCTION_EX:
-            ok = 1;
-            break;
-        case FOR_ITER:
-            ok = inner == NULL;
-            break;
-        case LOAD_ATTR:
-            ok = inner != NULL && !INTERP_LOADS_METHOD(plan->oparg);
-            break;
-        default:
-            ok = plan->opcode == INTERP_OP_CALL_KW
-                 || (inner != NULL
-                     && INTERP_IS_SUBSCRIPT(plan->opcode, plan->oparg));
-        }
+        ok = plan->opcode == CALL || plan->opcode == CALL_FUNCTION_EX
+             || plan->opcode == INTERP_OP_CALL_KW || plan->opcode == FOR_ITER;
     }
     return ok ? 0 : corrupt(plan, "doesn't wait for what it called");
 }

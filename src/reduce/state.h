@@ -18,6 +18,9 @@
  * function; or (generator, exception), of a frame of a generator that runs in
  * the fiber.
  *
+ * C code between two frames is written as a frame of a bridge (bridge.h), like
+ * one of any other function.
+ *
  * A generator whose frame belongs to a fiber is pickled as an empty one; the
  * fiber fills it when it is rebuilt.  Alone it is an exhausted generator.
  *
@@ -30,7 +33,9 @@
 
 #include "fiber/fiber.h"
 
-#define STATE_FORMAT 1
+#define STATE_FORMAT 2
+/* The oldest one that we read: in it no frame waits below C code. */
+#define STATE_OLDEST 1
 /* Slots that fit into an int of bits. */
 #define STATE_SMALL 60
 
@@ -60,7 +65,7 @@ int rebuild_fiber(fiber *f, PyObject *state);
 PyObject *rebuild_new_generator(PyObject *head, PyObject *name,
                                 PyObject *qualname);
 
-/* 0 if this is the format number that we read; -1 with an exception. */
+/* 0 if this is a format number that we read; -1 with an exception. */
 int rebuild_check_format(PyObject *format);
 
 /* Suspends an empty generator in a state. 0, or -1 with an exception, and

@@ -1,0 +1,197 @@
+"""What C functions still have to do when the Python function that they have called returns.
+
+A task that waits below such a C function is saved with a frame of one of these in its place: the
+call of ``_pending()`` stands for the call of the Python function. Each does what CPython's C code
+does from there on, with the same results and errors; src/fiber/boundary.c says which C code, and
+gives the parameters. The core takes their RESUME instructions away (src/fiber/bridge.c): frames
+without one are invisible to tracebacks, debuggers and sys._getframe(), as C code is.
+"""
+
+import sys
+
+
+def _pending():
+    """Stands for what runs; is never called."""
+
+
+# ---- calls of classes ----
+
+
+def init(self):
+    """A class called ``__init__`` of the object that it has made."""
+    result = _pending()
+    if result is not None:
+        raise TypeError(f"__init__() should return None, not '{type(result).__name__}'")
+    return self
+
+
+def new(cls, args, kwargs):
+    """A class called ``__new__``: ``__init__`` follows, if the result is an instance."""
+    self = _pending()
+    if cls in type(self).__mro__:
+        result = type(self).__init__(self, *args, **kwargs)
+        if result is not None:
+            raise TypeError(f"__init__() should return None, not '{type(result).__name__}'")
+    return self
+
+
+# ---- calls of what resumes generators ----
+
+
+def default(value):
+    """``next(generator, value)``."""
+    try:
+        return _pending()
+    except StopIteration:
+        return value
+
+
+def close(returns):
+    """``generator.close()``, which returns what the generator returns since 3.13."""
+    try:
+        _pending()
+    except StopIteration as stop:
+        return stop.value if returns else None
+    except GeneratorExit:
+        return None
+    raise RuntimeError("generator ignored GeneratorExit")
+
+
+# ---- attributes ----
+
+
+def attribute(owner, name):
+    """Reading an attribute of an object whose class has ``__getattr__`` as well."""
+    try:
+        return _pending()
+    except AttributeError:
+        pass
+    return type(owner).__getattr__(owner, name)
+
+
+# ---- operators ----
+
+
+def operation(left, right, symbol, attempts):
+    """A binary operator; attempts are what follows NotImplemented: receiver, argument, method."""
+    result = _pending()
+    for receiver, argument, name in attempts:
+        if result is not NotImplemented:
+            break
+        if _has(type(receiver), name):
+            result = getattr(type(receiver), name)(receiver, argument)
+    if result is not NotImplemented:
+        return result
+    raise TypeError(
+        f"unsupported operand type(s) for {symbol}: '{type(left).__name__}' and "
+        f"'{type(right).__name__}'"
+    )
+
+
+def _has(kind, name):
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return True
+    return False
+
+
+def comparison(left, right, symbol, attempts):
+    """A comparison; attempts as above."""
+    result = _pending()
+    return _compared(result, left, right, symbol, attempts)
+
+
+def condition(left, right, symbol, attempts):
+    """A comparison of which the interpreter wants a bool."""
+    result = _pending()
+    if _compared(result, left, right, symbol, attempts):
+        return True
+    return False
+
+
+def _compared(result, left, right, symbol, attempts):
+    for receiver, argument, name in attempts:
+        if result is not NotImplemented:
+            break
+        result = getattr(type(receiver), name)(receiver, argument)
+    if result is not NotImplemented:
+        return result
+    if symbol == "==":
+        return left is right
+    if symbol == "!=":
+        return left is not right
+    raise TypeError(
+        f"'{symbol}' not supported between instances of '{type(left).__name__}' and "
+        f"'{type(right).__name__}'"
+    )
+
+
+def membership(invert):
+    """``in`` and ``not in``, which make a bool of what ``__contains__`` returns."""
+    if _pending():
+        return False if invert else True
+    return True if invert else False
+
+
+def truth(operand, invert):
+    """``__bool__``, for a condition or ``not``."""
+    result = _pending()
+    if type(result) is not bool:
+        raise TypeError(_not_a_bool(type(operand), type(result)))
+    return result is not invert
+
+
+def _not_a_bool(kind, wrong):
+    if sys.version_info < (3, 15):
+        return f"__bool__ should return bool, returned {wrong.__name__}"
+    return (
+        f"{kind.__module__}.{kind.__qualname__}.__bool__() must return a bool, not {wrong.__name__}"
+    )
+
+
+def iterator():
+    """``__iter__`` in a for statement."""
+    result = _pending()
+    if _has(type(result), "__next__"):
+        return result
+    raise TypeError(f"iter() returned non-iterator of type '{type(result).__name__}'")
+
+
+def steps(iterator):
+    """``__next__`` in a for statement: a generator that takes the place of the iterator."""
+    try:
+        value = _pending()
+    except StopIteration:
+        return
+    while True:
+        yield value
+        try:
+            value = next(iterator)
+        except StopIteration:
+            return
+
+
+# ---- classes ----
+
+
+def build_class(name, bases, namespace, keywords):
+    """The body of a class statement."""
+    cell = _pending()
+    keywords = dict(keywords)
+    meta = keywords.pop("metaclass", type(bases[0]) if bases else type)
+    if isinstance(meta, type):
+        for base in bases:
+            if issubclass(type(base), meta):
+                meta = type(base)
+    made = meta(name, bases, namespace, **keywords)
+    if isinstance(made, type) and cell is not None:
+        try:
+            found = cell.cell_contents
+        except ValueError:
+            raise RuntimeError(
+                f"__class__ not set defining {name!r} as {made!r}. Was __classcell__ propagated "
+                "to type.__new__?"
+            ) from None
+        if found is not made:
+            raise TypeError(f"__class__ set to {found!r} defining {name!r} as {made!r}")
+    return made

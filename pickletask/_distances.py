@@ -1,0 +1,586 @@
+"""Every shape of code in which CPython's C code calls Python code.
+
+``measure(probe, ways)`` runs each often enough to be specialised in between. The innermost function
+calls ``probe(way)``, which measures how far on the C stack its interpreter loop is from that of its
+caller (src/fiber/distance.c); way 0 stands for the instruction that the caller is in.
+"""
+
+# What is computed here counts for how, not for what it gives.
+# ruff: noqa: B015, B018, B019, UP050
+
+import functools
+from _weakref import ref
+
+COLD = 2
+
+
+def each(number, function, *things):
+    """Call the function with each of the things; in the first rounds with code that never ran."""
+    for thing in things:
+        if number < COLD:
+            code = function.__code__.replace()
+            cold = type(function)(code, globals(), closure=function.__closure__)
+            cold(thing)
+        else:
+            function(thing)
+
+
+def measure(probe, rounds, ways):
+    """Run all shapes in some rounds; ways are the numbers of the ways to call, by name."""
+    program = Program(probe, ways)
+    steps = [value for name, value in vars(Program).items() if name.startswith("by_")]
+    for number in range(rounds):
+        for step in steps:
+            step(program, number)
+
+
+class Program:
+    def __init__(self, probe, ways):
+        self.probe = probe
+        self.ways = ways
+        self.full = make_full(probe, 0)
+        self.callable = make_full(probe, ways["OBJECT"])
+        self.plain = make_plain(probe, 0)
+        self.attentive = make_attentive(probe)
+        self.classes = make_classes(probe, ways["TYPE"])
+        self.finalised = make_finalised(probe, ways["FINALISER"])
+
+    # ---- generators ----
+
+    def inner(self, way):
+        self.probe(way)
+        yield
+        self.probe(way)
+        yield
+
+    def by_for(self, number):
+        for _ in self.inner(0):
+            pass
+
+    def delegate(self):
+        yield from self.inner(0)
+
+    def by_delegation(self, number):
+        for _ in self.delegate():
+            pass
+        g = self.delegate()
+        next(g)
+        g.send(number)
+        g.close()
+
+    async def awaited(self, way):
+        self.probe(way)
+
+    async def awaiting(self):
+        await self.awaited(0)
+
+    def by_coroutine(self, number):
+        def run(c):
+            try:
+                c.send(None)
+            except StopIteration:
+                pass
+
+        each(number, run, self.awaiting(), self.awaited(self.ways["METHOD"]))
+
+    def by_next(self, number):
+        g = self.inner(self.ways["NEXT"])
+        next(g)
+        next(g)
+        g = self.inner(self.ways["NEXT"])
+        next(g, None)
+        next(g, None)
+
+    def by_step(self, number):
+        def step(iterator):
+            next(iterator)
+            next(iterator, None)
+
+        def loop(iterator):
+            for _ in iterator:
+                pass
+
+        way = self.ways["NEXT"]
+        stepper, function = make_stepper(self.probe, way), make_function(self.probe, way)
+        each(number, step, stepper, map(function, "12"), map(function, "12", "34"))
+        stepper, function = make_stepper(self.probe, 0), make_function(self.probe, 0)
+        each(number, loop, stepper, map(function, "12"), map(function, "12", "34"))
+
+    def by_send(self, number):
+        g = self.inner(self.ways["METHOD"])
+        g.send(None)
+        g.send(None)
+        send = self.inner(self.ways["METHOD"]).send
+        send(None)
+        send(None)
+
+    def by_general_call(self, number):
+        for _ in range(9):
+            call((1).__add__, 1)
+            call_two(int.__add__, 1, 1)
+        g = self.inner(self.ways["NEXT"])
+        call(next, g)
+        call(next, g)
+        for _ in range(2):
+            g = self.inner(self.ways["METHOD"])
+            call(g.send, None)
+            call_two(type(g).send, g, None)
+
+    def guarded(self, way):
+        try:
+            yield
+        except ValueError:
+            self.probe(way)
+            yield
+        finally:
+            self.probe(way)
+
+    def by_throw(self, number):
+        way = self.ways["THROW"]
+        for g in self.guarded(way), self.guarded(way):
+            next(g)
+            g.throw(ValueError)
+            try:
+                g.throw(ValueError())
+            except ValueError:
+                pass
+        g = self.guarded(way)
+        next(g)
+        throw = g.throw
+        throw(ValueError())
+        for _ in range(3):
+            # The same place again and again: it is specialised later than others.
+            g = self.guarded(way)
+            next(g)
+            g.throw(ValueError())
+            g = self.guarded(way)
+            next(g)
+            call(g.throw, ValueError())
+
+    def by_close(self, number):
+        g = self.guarded(self.ways["CLOSE"])
+        next(g)
+        g.close()
+        g = self.guarded(self.ways["CLOSE"])
+        next(g)
+        close = g.close
+        close()
+
+    # ---- calls ----
+
+    def spread(self, *args, **kwargs):
+        self.probe(self.ways["SPREAD"])
+
+    def by_spread(self, number):
+        def function(*args, **kwargs):
+            self.probe(self.ways["SPREAD"])
+
+        def call(f):
+            for a in (), (1,), (1, 2, 3, 4, 5, 6):
+                f(*a)
+                f(*a, **{})
+                f(*a, **{"k": 1})
+
+        each(number, call, function, self.spread)
+
+    def by_object(self, number):
+        f = self.callable
+        f()
+        f(1)
+        f(1, k=2)
+        for a in (), (1,), (1, 2, 3, 4, 5, 6):
+            f(*a)
+            f(*a, **{"k": 1})
+
+    def by_class(self, number):
+        def call(f):
+            f()
+            f(1)
+            f(1, 2, 3, 4, 5, 6)
+            f(1, k=2)
+            for a in (), (1,), (1, 2, 3, 4, 5, 6):
+                f(*a)
+                f(*a, **{"k": 1})
+
+        each(number, call, *self.classes)
+
+    def by_partial(self, number):
+        def function(*args, **kwargs):
+            self.probe(self.ways["PARTIAL"])
+
+        class Method:
+            def method(_, *args, **kwargs):
+                self.probe(self.ways["PARTIAL"])
+
+        def call(p):
+            p()
+            p(1)
+            p(1, k=2)
+            p(*many)
+            p(*many, **{"k": 1})
+
+        partial = functools.partial
+        many = (1, 2, 3, 4, 5, 6)
+        for f in function, Method().method:
+            shapes = partial(f), partial(f, 1), partial(f, k=1), partial(f, *many)
+            each(number, call, *shapes)
+
+    def by_cache(self, number):
+        def function(*args, **kwargs):
+            self.probe(self.ways["CACHED"])
+
+        class Method:
+            @functools.lru_cache
+            def method(_, *args):
+                self.probe(self.ways["CACHED"])
+
+        method = Method()
+        method.method()
+        method.method(1)
+
+        def call(f):
+            f(number)
+            f(number, 1)
+            f(number, 1, k=2)
+            for a in (number, number), (1, 2, 3, 4, 5, 6, number):
+                f(*a)
+                f(*a, **{"k": 1})
+
+        cached = [functools.lru_cache(size)(function) for size in (None, 0, 3)]
+        each(number, call, *cached)
+
+    def by_statement(self, number):
+        way = self.ways["CLASS"]
+
+        class Plain:
+            self.probe(way)
+
+        class Derived(Plain, metaclass=type):
+            self.probe(way)
+
+    def by_exec(self, number):
+        names = {"probe": self.probe, "way": self.ways["EXEC"]}
+        if number == 0:
+            self.code = [compile("probe(way)", "", kind) for kind in ("exec", "eval")]
+        exec("probe(way)", names)
+        exec("probe(way)", names, {})
+        eval("probe(way)", names)
+        exec(self.code[0], names)
+        exec(self.code[0], names, {})
+        eval(self.code[1], names)
+
+    # ---- statements and operators ----
+
+    def by_with(self, number):
+        with self.full:
+            pass
+        with self.full:
+            raise ValueError
+
+    def by_plain_attribute(self, number):
+        self.plain.prop
+        self.plain.described
+
+    def by_attribute(self, number):
+        full = self.full
+        full.prop
+        full.missing
+        full.prop()
+        full.missing()
+        full.described
+        # CPython takes another way from the second time on.
+        self.attentive.anything
+        self.attentive = make_attentive(self.probe) if number % 2 else self.attentive
+        make_attentive(self.probe, __getattr__=get_nothing).anything
+        make_attentive(get_nothing, __getattr__=make_getter(self.probe)).anything
+
+    def by_subscript(self, number):
+        self.full[number]
+        self.full[number:]
+
+    def by_unary(self, number):
+        full = self.full
+        -full
+        ~full
+        +full
+        not full
+        if full:
+            pass
+        for _ in full:
+            pass
+
+    def by_comparison(self, number):
+        def compare(right):
+            full < right
+            full <= right
+            full == right
+            full != right
+            full > right
+            full >= right
+            if full < right:
+                pass
+
+        full = self.full
+        each(number, compare, 1, type(full)())
+        1 < full
+        1 == full
+        if 1 >= full:
+            pass
+        number in full
+        number not in full
+
+    def by_operator(self, number):
+        def calculate(right):
+            full + right
+            full - right
+            full * right
+            full / right
+            full // right
+            full % right
+            full @ right
+            full & right
+            full | right
+            full ^ right
+            full << right
+            full >> right
+            full**right
+
+        full = self.full
+        each(number, calculate, 1, full, self.plain)
+
+    def by_reflection(self, number):
+        def calculate(left):
+            left + full
+            left - full
+            left * full
+            left / full
+            left // full
+            left % full
+            left @ full
+            left & full
+            left | full
+            left ^ full
+            left << full
+            left >> full
+            left**full
+
+        full = self.full
+        each(number, calculate, 1, make_shy())
+
+    def by_update(self, number):
+        self.update(self.full)
+        # Its operators return it, so that it goes on.
+        self.update(self.plain)
+        self.update_reflected(self.plain)
+
+    def update(self, full):
+        full += 1
+        full -= 1
+        full *= 1
+        full /= 1
+        full //= 1
+        full %= 1
+        full @= 1
+        full &= 1
+        full |= 1
+        full ^= 1
+        full <<= 1
+        full >>= 1
+        full **= 1
+
+    def update_reflected(self, full):
+        x = 1
+        x += full
+        x = 1
+        x -= full
+        x = 1
+        x *= full
+        x = 1
+        x /= full
+        x = 1
+        x //= full
+        x = 1
+        x %= full
+        x = 1
+        x @= full
+        x = 1
+        x &= full
+        x = 1
+        x |= full
+        x = 1
+        x ^= full
+        x = 1
+        x <<= full
+        x = 1
+        x >>= full
+        x = 1
+        x **= full
+
+    # ---- what looks alike ----
+
+    def by_finaliser(self, number):
+        for f in self.finalised, self.referred:
+            empty(*[f()])
+            empty(**{"k": f()})
+            len(*[(f(),)])
+            len(*[[f()]])
+            len(*[{1: f()}])
+
+    def referred(self):
+        def callback(reference):
+            self.probe(self.ways["FINALISER"])
+
+        mortal = Mortal()
+        self.reference = ref(mortal, callback)
+        return mortal
+
+
+BINARY = "add sub mul truediv floordiv mod matmul and or xor lshift rshift pow"
+OTHERS = "call enter getattr getitem neg invert pos lt le eq ne gt ge contains bool iter"
+
+
+def make_full(probe, way):
+    """An object every operation of which probes."""
+
+    def answer(value):
+        def method(self, *args, **kwargs):
+            probe(way)
+            return value
+
+        return method
+
+    class Descriptor:
+        __get__ = answer(None)
+
+    def get(self, *args):
+        probe(way)
+        return empty
+
+    def update(self, other):
+        probe(way)
+        return self
+
+    names = [prefix + name for prefix in ("", "r") for name in BINARY.split()]
+    methods = {f"__{name}__": answer(True) for name in names + OTHERS.split()}
+    methods |= {f"__i{name}__": update for name in BINARY.split()}
+    methods |= {"__exit__": answer(True), "__iter__": answer(iter(())), "__getattr__": get}
+    methods |= {"prop": property(get), "described": Descriptor(), "__hash__": None}
+    return type("Full", (), methods)()
+
+
+def make_plain(probe, way):
+    """An object without ``__getattr__`` and operators in place."""
+
+    def method(self, *args):
+        probe(way)
+        return self
+
+    class Descriptor:
+        __get__ = method
+
+    methods = {f"__{prefix}{name}__": method for prefix in ("", "r") for name in BINARY.split()}
+    methods |= {"prop": property(method), "described": Descriptor()}
+    return type("Plain", (), methods)()
+
+
+def make_attentive(probe, **methods):
+    """An object with ``__getattribute__``."""
+
+    def __getattribute__(self, name):
+        probe(0)
+
+    return type("Attentive", (), {"__getattribute__": __getattribute__, **methods})()
+
+
+def make_getter(probe):
+    """A ``__getattr__`` that probes."""
+
+    def __getattr__(self, name):
+        probe(0)
+
+    return __getattr__
+
+
+def get_nothing(*args):
+    """A ``__getattr__``, or a probe that makes ``__getattribute__`` leave it to it."""
+    raise AttributeError
+
+
+def make_stepper(probe, way):
+    """An iterator that probes."""
+
+    class Stepper:
+        count = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            probe(way)
+            self.count += 1
+            if self.count > 3:
+                raise StopIteration
+
+    return Stepper()
+
+
+def make_function(probe, way):
+    """A function that probes."""
+
+    def function(*args):
+        probe(way)
+
+    return function
+
+
+def make_shy():
+    """An object whose operators leave it to the other."""
+
+    def method(self, other):
+        return NotImplemented
+
+    methods = {f"__{name}__": method for name in BINARY.split()}
+    return type("Shy", (), methods)()
+
+
+def make_classes(probe, way):
+    """Two classes that probe when they are called."""
+
+    class Init:
+        def __init__(self, *args, **kwargs):
+            probe(way)
+
+    class New:
+        def __new__(cls, *args, **kwargs):
+            probe(way)
+            return super().__new__(cls)
+
+    return Init, New
+
+
+def make_finalised(probe, way):
+    """A class whose instances probe when they end."""
+
+    class Finalised:
+        def __del__(self):
+            probe(way)
+
+    return Finalised
+
+
+def call(function, argument):
+    """Gets specialised for callables of all kinds, as a place does that has seen several."""
+    return function(argument)
+
+
+def call_two(function, first, second):
+    """The same for two arguments."""
+    return function(first, second)
+
+
+class Mortal:
+    """For weak references."""
+
+
+def empty(*args, **kwargs):
+    """Nothing to do."""

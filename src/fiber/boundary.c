@@ -1,0 +1,189 @@
+/* Crossing boundaries: see boundary.h. */
+#include "boundary.h"
+
+#include "crossing.h"
+
+/* The inner frame is a function's. 1 if the boundary can be crossed, 0 if not,
+ * -1 with an exception if there's no memory. */
+static int
+cross_function(crossing *x)
+{
+    int opcode = x->link->opcode, oparg = x->link->oparg;
+
+    if (opcode == INTERP_OP_ENTER) {
+        return crossing_enter(x);
+    }
+    if (INTERP_IS_SUBSCRIPT(opcode, oparg)) {
+        return crossing_method(x, 2, crossing_names.getitem, BRIDGE_NONE, 0);
+    }
+    if (opcode == INTERP_OP_SLICE) {
+        return crossing_method(x, 3, crossing_names.getitem, BRIDGE_NONE, 0);
+    }
+    if (INTERP_IS_POSITIVE(opcode, oparg)) {
+        return crossing_method(x, 1, crossing_names.pos, BRIDGE_NONE, 0);
+    }
+    if (opcode == INTERP_OP_TO_BOOL) {
+        return crossing_method(x, 1, crossing_names.boolean, BRIDGE_TRUTH, 0);
+    }
+    if (opcode == INTERP_OP_CALL_KW) {
+        return crossing_call(x);
+    }
+    switch (opcode) {
+    case CALL:
+    case CALL_FUNCTION_EX:
+        return crossing_call(x);
+    case FOR_ITER:
+        return crossing_step(x);
+    case WITH_EXCEPT_START:
+        return crossing_leave(x);
+    case LOAD_ATTR:
+        return INTERP_LOADS_METHOD(oparg) ? 0 : crossing_attribute(x);
+    case BINARY_OP:
+        return crossing_operation(x);
+    case COMPARE_OP:
+        return crossing_comparison(x);
+    case CONTAINS_OP:
+        return crossing_method(x, 1, crossing_names.contains,
+                               BRIDGE_MEMBERSHIP, oparg);
+    case UNARY_NEGATIVE:
+        return crossing_method(x, 1, crossing_names.neg, BRIDGE_NONE, 0);
+    case UNARY_INVERT:
+        return crossing_method(x, 1, crossing_names.invert, BRIDGE_NONE, 0);
+    case UNARY_NOT:
+        return crossing_method(x, 1, crossing_names.boolean, BRIDGE_TRUTH, 1);
+    case GET_ITER:
+        return INTERP_ITERATOR_SLOTS > 1
+                   ? 0
+                   : crossing_method(x, 1, crossing_names.iter,
+                                     BRIDGE_ITERATOR, 0);
+    default:
+        return 0;
+    }
+}
+
+int
+boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
+{
+    if (opcode == INTERP_OP_TO_BOOL) {
+        return inner == bridge_get(BRIDGE_TRUTH)->code;
+    }
+    switch (opcode) {
+    case CALL:
+    case CALL_FUNCTION_EX:
+    case WITH_EXCEPT_START:
+    case BINARY_OP:
+    case UNARY_NEGATIVE:
+    case UNARY_INVERT:
+        return 1;
+    case LOAD_ATTR:
+        return !INTERP_LOADS_METHOD(oparg);
+    case COMPARE_OP:
+        return !INTERP_COMPARES_TO_BOOL(oparg)
+               || inner == bridge_get(BRIDGE_CONDITION)->code;
+    case CONTAINS_OP:
+        return inner == bridge_get(BRIDGE_MEMBERSHIP)->code;
+    case UNARY_NOT:
+        return inner == bridge_get(BRIDGE_TRUTH)->code;
+    case GET_ITER:
+        return INTERP_ITERATOR_SLOTS == 1
+               && inner == bridge_get(BRIDGE_ITERATOR)->code;
+    default:
+        return opcode == INTERP_OP_CALL_KW || opcode == INTERP_OP_ENTER
+               || opcode == INTERP_OP_SLICE
+               || INTERP_IS_SUBSCRIPT(opcode, oparg)
+               || INTERP_IS_POSITIVE(opcode, oparg);
+    }
+}
+
+/* The inner frame is a generator's. As cross_function(). */
+static int
+cross_generator(crossing *x)
+{
+    chain_link *link = x->link;
+    PyObject *gen = (PyObject *)iframe_generator(x->inner);
+
+    if (link->opcode == CALL) {
+        link->how = PENDING_NEXT;
+        return link->waits || crossing_generator_call(x, gen);
+    }
+    islot *base = iframe_stackbase(link->frame);
+    link->how = PENDING_GENERATOR;
+    return (link->opcode == FOR_ITER || link->opcode == SEND)
+           && link->kept >= INTERP_ITERATOR_SLOTS
+           && islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen
+           && (link->waits || crossing_is_known(x, link->opcode));
+}
+
+chain_result
+boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
+              int writes)
+{
+    chain_link link = {.frame = outer, .how = PENDING_PUSH};
+    crossing x = {.link = &link, .inner = inner,
+                  .function = iframe_function(inner), .writes = writes};
+    const analysis *a;
+    chain_result result = CHAIN_FAILED;
+
+    if (chain_locate(&link) < 0
+        || (a = analysis_get(iframe_code(outer))) == NULL)
+    {
+        return CHAIN_FAILED;
+    }
+    link.waits = chain_is_waiting(&link, a);
+    link.depth = link.waits ? iframe_depth(outer)
+                            : analysis_depth(a, link.pc);
+    link.kept = analysis_kept(a, link.pc);
+    if (link.kept < 0 || link.depth < link.kept) {
+        return chain_refuse(c, outer);
+    }
+    if (!link.waits) {
+        x.distance = interp_loop_distance(loop, inner, outer);
+        x.top = iframe_stackbase(outer) + link.depth;
+    }
+    int crossed = iframe_is_generator(inner) ? cross_generator(&x)
+                  : link.waits               ? 0
+                                             : cross_function(&x);
+    if (crossed < 0) {
+        goto error;
+    }
+    if (crossed == 0) {
+        if (iframe_is_generator(inner) && link.opcode == CALL) {
+            /* It may have been closed by the end of the call's operand. */
+            c->dropping |= Py_REFCNT(iframe_generator(inner)) == 1;
+        }
+        result = chain_refuse(c, outer);
+        goto error;
+    }
+    /* What CPython holds for next() and send(), and for an instruction that
+     * resumes a generator itself, are operands. */
+    link.held |= !link.waits
+                 && (x.bridge != BRIDGE_NONE || !iframe_is_generator(inner));
+    if (x.bridge != BRIDGE_NONE) {
+        chain_link *between = chain_append_bridge(c, NULL, x.bridge);
+        if (between == NULL) {
+            goto error;
+        }
+        if (iframe_is_generator(inner)) {
+            between->how = link.how;
+            link.how = PENDING_PUSH;
+        }
+        memcpy(between->values, x.values, sizeof(x.values));
+        memset(x.values, 0, sizeof(x.values));
+        between->generator = x.generator;
+        x.generator = NULL;
+    }
+    chain_link *place = chain_append(c, outer);
+    if (place != NULL) {
+        *place = link;
+        link.top = NULL;
+        result = CHAIN_KNOWN;
+    }
+
+error:
+    for (int i = 0; i < BRIDGE_VALUES; i++) {
+        Py_XDECREF(x.values[i]);
+    }
+    Py_XDECREF(x.generator);
+    Py_XDECREF(link.top);
+    return result;
+}

@@ -1,0 +1,163 @@
+/* Bridges: see bridge.h. */
+#include "bridge.h"
+
+#include "interp/analysis.h"
+#include "interp/clear.h"
+
+static bridge bridges[BRIDGES];
+
+static const char *const names[BRIDGES] = {
+    [BRIDGE_INIT] = "init",
+    [BRIDGE_NEW] = "new",
+    [BRIDGE_DEFAULT] = "default",
+    [BRIDGE_CLOSE] = "close",
+    [BRIDGE_ATTRIBUTE] = "attribute",
+    [BRIDGE_OPERATION] = "operation",
+    [BRIDGE_COMPARISON] = "comparison",
+    [BRIDGE_CONDITION] = "condition",
+    [BRIDGE_MEMBERSHIP] = "membership",
+    [BRIDGE_TRUTH] = "truth",
+    [BRIDGE_ITERATOR] = "iterator",
+    [BRIDGE_STEPS] = "steps",
+    [BRIDGE_CLASS] = "build_class",
+};
+
+const bridge *
+bridge_get(bridge_kind kind)
+{
+    assert(kind > BRIDGE_NONE && kind < BRIDGES);
+    return &bridges[kind];
+}
+
+void
+bridge_begin(const bridge *b, iframe *f)
+{
+    iframe_begin(f, (PyCodeObject *)Py_NewRef(b->code),
+                 Py_NewRef(b->function), FRAME_OWNED_BY_THREAD);
+    for (int i = 0; i < b->code->co_nlocalsplus; i++) {
+        f->localsplus[i] = ISLOT_NULL;
+    }
+    iframe_set_depth(f, 0);
+    iframe_set_entry(f, 0);
+    iframe_wait(f, b->pc, b->next, b->oparg, PENDING_PUSH);
+}
+
+PyObject *
+bridge_generator(const bridge *b, PyObject *value)
+{
+    PyObject *gen = PyObject_CallOneArg(b->function, value);
+    if (gen != NULL) {
+        generator_clear((PyGenObject *)gen);
+    }
+    return gen;
+}
+
+/* ---- setup ------------------------------------------------------------ */
+
+/* A copy of the code with nothing in place of RESUME. New reference, or NULL
+ * with an exception. */
+static PyObject *
+without_resume(PyObject *code)
+{
+    PyObject *bytes = PyObject_GetAttrString(code, "co_code");
+    PyObject *result = NULL, *replace = NULL, *none = NULL, *kwargs = NULL;
+    const analysis *a = analysis_get((PyCodeObject *)code);
+    analysis_instruction at;
+
+    if (bytes == NULL || a == NULL || !PyBytes_CheckExact(bytes)) {
+        goto error;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(bytes);
+    Py_SETREF(bytes, PyBytes_FromStringAndSize(PyBytes_AS_STRING(bytes),
+                                               size));
+    if (bytes == NULL) {
+        goto error;
+    }
+    char *units = PyBytes_AS_STRING(bytes);
+    for (int pc = 0; pc < size / 2; pc++) {
+        if (analysis_at(a, pc, &at) == 0 && at.opcode == RESUME) {
+            for (int unit = pc; unit < at.next; unit++) {
+                units[2 * unit] = (char)NOP;
+                units[2 * unit + 1] = 0;
+            }
+        }
+    }
+    replace = PyObject_GetAttrString(code, "replace");
+    none = PyTuple_New(0);
+    kwargs = Py_BuildValue("{s:O}", "co_code", bytes);
+    if (replace != NULL && none != NULL && kwargs != NULL) {
+        result = PyObject_Call(replace, none, kwargs);
+    }
+
+error:
+    Py_XDECREF(bytes);
+    Py_XDECREF(replace);
+    Py_XDECREF(none);
+    Py_XDECREF(kwargs);
+    return result;
+}
+
+/* Makes the frames of all the functions invisible. 0, or -1 with an
+ * exception. */
+static int
+hide_all(PyObject *functions)
+{
+    PyObject *dict = PyModule_GetDict(functions), *value;
+    Py_ssize_t position = 0;
+    int status = 0;
+
+    while (status == 0 && PyDict_Next(dict, &position, NULL, &value)) {
+        if (PyFunction_Check(value)) {
+            PyObject *code = without_resume(PyFunction_GET_CODE(value));
+            status = code == NULL ? -1
+                                  : PyObject_SetAttrString(value, "__code__",
+                                                           code);
+            Py_XDECREF(code);
+        }
+    }
+    return status;
+}
+
+/* Finds out where the frames of a bridge wait.  Steals the function. 0, or -1
+ * with an exception. */
+static int
+prepare(bridge *b, PyObject *function)
+{
+    analysis_instruction at;
+
+    b->function = function;
+    if (function == NULL) {
+        return -1;
+    }
+    b->code = (PyCodeObject *)PyFunction_GET_CODE(function);
+    b->values = b->code->co_argcount;
+    const analysis *a = analysis_get(b->code);
+    if (a == NULL) {
+        return -1;
+    }
+    for (int pc = 0; pc < (int)Py_SIZE(b->code); pc++) {
+        if (analysis_at(a, pc, &at) == 0 && at.opcode == CALL) {
+            b->pc = pc;
+            b->oparg = at.oparg;
+            b->next = at.next;
+            assert(analysis_kept(a, pc) == 0 && b->values <= BRIDGE_VALUES);
+            return 0;
+        }
+    }
+    PyErr_Format(PyExc_SystemError, "pickletask: no call in %R", function);
+    return -1;
+}
+
+int
+bridge_setup(PyObject *module)
+{
+    PyObject *functions = PyImport_ImportModule("pickletask._bridges");
+    int status = functions == NULL ? -1 : hide_all(functions);
+
+    for (int i = BRIDGE_NONE + 1; status == 0 && i < BRIDGES; i++) {
+        status = prepare(&bridges[i],
+                         PyObject_GetAttrString(functions, names[i]));
+    }
+    Py_XDECREF(functions);
+    return status;
+}

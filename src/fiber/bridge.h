@@ -1,0 +1,64 @@
+/* Bridges: Python frames in the place of C code.
+ *
+ * Where C code stands between two Python frames, it has something left to do
+ * when the inner one returns: to check the result, to try something else, or
+ * to throw it away.  A function of pickletask/_bridges.py does the same in
+ * Python.  A frame of it, linked between the two, makes the chain one of
+ * Python frames alone, which can be soft, written down and resumed like any
+ * other:
+ *
+ *      outer <- [C code] <- inner          outer <- bridge <- inner
+ *
+ * Such a frame waits in the first call that the function makes.  It is not
+ * seen from Python, as the C code isn't: tracebacks, f_back and tracers pass
+ * over a frame whose code has no RESUME instruction.
+ */
+#ifndef PICKLETASK_BRIDGE_H
+#define PICKLETASK_BRIDGE_H
+
+#include "interp/interp.h"
+
+typedef enum {
+    BRIDGE_NONE,
+    BRIDGE_INIT,
+    BRIDGE_NEW,
+    BRIDGE_DEFAULT,
+    BRIDGE_CLOSE,
+    BRIDGE_ATTRIBUTE,
+    BRIDGE_OPERATION,
+    BRIDGE_COMPARISON,
+    BRIDGE_CONDITION,
+    BRIDGE_MEMBERSHIP,
+    BRIDGE_TRUTH,
+    BRIDGE_ITERATOR,
+    BRIDGE_STEPS,
+    BRIDGE_CLASS,
+    BRIDGES
+} bridge_kind;
+
+/* Parameters that a bridge has at most. */
+#define BRIDGE_VALUES 4
+
+typedef struct {
+    PyObject *function;     /* owned */
+    PyCodeObject *code;     /* the function's */
+    int pc, oparg, next;    /* of the call that is pending */
+    int values;             /* parameters: the first local variables */
+} bridge;
+
+/* What is known of a kind. Borrowed. */
+const bridge *bridge_get(bridge_kind kind);
+
+/* Makes an empty frame of the bridge's function. Can't fail. The caller puts
+ * the parameters into the local variables, which are no values until then,
+ * and links the frame. */
+void bridge_begin(const bridge *b, iframe *f);
+
+/* A generator of the bridge's function that is empty, as an ended one is. New
+ * reference, or NULL with an exception. */
+PyObject *bridge_generator(const bridge *b, PyObject *value);
+
+/* Imports the functions. 0, or -1 with an exception. */
+int bridge_setup(PyObject *module);
+
+#endif

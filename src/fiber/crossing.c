@@ -1,0 +1,271 @@
+/* What crossings look at: see crossing.h. */
+#include "crossing.h"
+
+#include "distance.h"
+
+crossing_known_names crossing_names;
+crossing_known_functions crossing_functions;
+crossing_known_types crossing_types;
+
+int
+crossing_is_known(const crossing *x, int way)
+{
+    return distance_is_known(way, x->distance);
+}
+
+PyObject *
+crossing_method_of(PyObject *object, PyObject *name)
+{
+    return _PyType_Lookup(Py_TYPE(object), name);
+}
+
+int
+crossing_is_method_of(const crossing *x, PyObject *object, PyObject *name)
+{
+    return crossing_method_of(object, name) == x->function;
+}
+
+PyObject *
+crossing_member(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    Py_DECREF(value);
+    return value;
+}
+
+PyCFunction
+crossing_c_function(PyObject *callable)
+{
+    if (callable != NULL && PyCFunction_Check(callable)) {
+        return PyCFunction_GET_FUNCTION(callable);
+    }
+    if (callable != NULL && Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
+        return ((PyMethodDescrObject *)callable)->d_method->ml_meth;
+    }
+    return NULL;
+}
+
+PyObject *
+crossing_argument(const crossing *x, int number)
+{
+    iframe *f = x->inner;
+    PyCodeObject *code = iframe_code(f);
+    int slot = number, packed = number - code->co_argcount;
+
+    if (packed >= 0) {
+        if (!(code->co_flags & CO_VARARGS)) {
+            return NULL;
+        }
+        slot = code->co_argcount + code->co_kwonlyargcount;
+    }
+    PyObject *value = islot_object(f->localsplus[slot]);
+    if (value != NULL && PyCell_Check(value) && interp_is_cell(code, slot)) {
+        value = PyCell_GET(value);
+    }
+    if (packed >= 0 && value != NULL) {
+        value = PyTuple_CheckExact(value) && PyTuple_GET_SIZE(value) > packed
+                    ? PyTuple_GET_ITEM(value, packed)
+                    : NULL;
+    }
+    return value;
+}
+
+/* Could the inner frame be one of a finaliser or of a callback of a weak
+ * reference?  They get the object, or the reference, and nothing else. */
+static int
+may_be_finaliser(const crossing *x)
+{
+    PyCodeObject *code = iframe_code(x->inner);
+    PyObject *first = crossing_argument(x, 0);
+
+    if (code->co_argcount == 0 && !(code->co_flags & CO_VARARGS)) {
+        return 0;
+    }
+    return first == NULL || PyWeakref_Check(first)
+           || crossing_is_method_of(x, first, crossing_names.del)
+           || PyUnicode_Compare(code->co_name, crossing_names.del) == 0;
+}
+
+int
+crossing_is_safe(const crossing *x, int way)
+{
+    return distance_is_safe(way, x->distance)
+           || (crossing_is_known(x, way) && !may_be_finaliser(x));
+}
+
+int
+crossing_is_receiver(const crossing *x, PyObject *operand)
+{
+    return operand != NULL && operand == crossing_argument(x, 0);
+}
+
+/* Is this operand, which may be gone, what a variable of the outer frame holds
+ * as well? */
+static int
+is_variable(const crossing *x, PyObject *operand)
+{
+    iframe *f = x->link->frame;
+    Py_ssize_t position = 0;
+    PyObject *value;
+
+    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
+        value = islot_object(f->localsplus[i]);
+        if (value != NULL && PyCell_Check(value)) {
+            value = PyCell_GET(value);
+        }
+        if (value != NULL && value == operand) {
+            return 1;
+        }
+    }
+    while (PyDict_Next(f->f_globals, &position, NULL, &value)) {
+        if (value == operand) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int
+crossing_is_alive(const crossing *x, int way, PyObject *operand)
+{
+    return operand != NULL && crossing_is_known(x, way)
+           && (crossing_is_safe(x, way) || crossing_is_receiver(x, operand)
+               || is_variable(x, operand));
+}
+
+int
+crossing_leads_to(PyObject *callable, PyObject *function)
+{
+    for (int i = 0; callable != NULL && i < 8; i++) {
+        if (callable == function) {
+            return 1;
+        }
+        if (PyMethod_Check(callable)) {
+            callable = PyMethod_GET_FUNCTION(callable);
+        }
+        else if (Py_IS_TYPE(callable, crossing_types.partial)) {
+            callable = crossing_member(callable, crossing_names.func);
+        }
+        else if (Py_IS_TYPE(callable, crossing_types.cache)) {
+            callable = crossing_member(callable, crossing_names.wrapped);
+        }
+        else if (PyFunction_Check(callable) || PyType_Check(callable)) {
+            return 0;
+        }
+        else {
+            callable = crossing_method_of(callable, crossing_names.call);
+        }
+    }
+    return 0;
+}
+
+/* ---- setup ------------------------------------------------------------- */
+
+/* The C function of an attribute of `object`. NULL with an exception. */
+static PyCFunction
+find_function(PyObject *object, const char *name)
+{
+    PyObject *value = PyObject_GetAttrString(object, name);
+    PyCFunction function = crossing_c_function(value);
+
+    if (value != NULL && function == NULL) {
+        PyErr_Format(PyExc_ImportError, "pickletask must be imported before "
+                     "the builtin %s() is replaced", name);
+    }
+    Py_XDECREF(value);
+    return function;
+}
+
+/* 0, or -1 with an exception. */
+static int
+find_functions(void)
+{
+    crossing_known_functions *known = &crossing_functions;
+    PyObject *builtins = PyImport_ImportModule("builtins");
+    PyObject *generator = (PyObject *)&PyGen_Type;
+    int found = 0;
+
+    if (builtins != NULL) {
+        known->next = find_function(builtins, "next");
+        known->exec = find_function(builtins, "exec");
+        known->eval = find_function(builtins, "eval");
+        known->build_class = find_function(builtins, "__build_class__");
+        known->send = find_function(generator, "send");
+        known->throw = find_function(generator, "throw");
+        known->close = find_function(generator, "close");
+        found = !PyErr_Occurred();
+        Py_DECREF(builtins);
+    }
+    return found ? 0 : -1;
+}
+
+/* functools.partial and the type that lru_cache() makes. 0, or -1 with an
+ * exception. */
+static int
+find_types(void)
+{
+    PyObject *functools = PyImport_ImportModule("functools");
+    PyObject *partial = NULL, *cache = NULL;
+
+    if (functools != NULL) {
+        partial = PyObject_GetAttrString(functools, "partial");
+        cache = PyObject_GetAttrString(functools, "_lru_cache_wrapper");
+        Py_DECREF(functools);
+    }
+    crossing_types.partial = (PyTypeObject *)partial;
+    crossing_types.cache = (PyTypeObject *)cache;
+    return partial == NULL || cache == NULL ? -1 : 0;
+}
+
+/* 0, or -1 with an exception. */
+static int
+make_names(void)
+{
+    crossing_known_names *known = &crossing_names;
+    const struct {
+        PyObject **place;
+        const char *text;
+    } names[] = {
+        {&known->init, "__init__"},
+        {&known->new, "__new__"},
+        {&known->call, "__call__"},
+        {&known->enter, "__enter__"},
+        {&known->exit, "__exit__"},
+        {&known->wrapped, "__wrapped__"},
+        {&known->static_function, "__func__"},
+        {&known->func, "func"},
+        {&known->fget, "fget"},
+        {&known->get, "__get__"},
+        {&known->getattr, "__getattr__"},
+        {&known->getattribute, "__getattribute__"},
+        {&known->getitem, "__getitem__"},
+        {&known->contains, "__contains__"},
+        {&known->boolean, "__bool__"},
+        {&known->iter, "__iter__"},
+        {&known->neg, "__neg__"},
+        {&known->invert, "__invert__"},
+        {&known->pos, "__pos__"},
+        {&known->del, "__del__"},
+        {&known->step, "__next__"},
+    };
+    int failed = 0;
+
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        *names[i].place = PyUnicode_InternFromString(names[i].text);
+        failed |= *names[i].place == NULL;
+    }
+    return failed ? -1 : 0;
+}
+
+int
+crossing_setup(void)
+{
+    return find_functions() < 0 || find_types() < 0 || make_names() < 0
+                   || crossing_operators_setup() < 0
+               ? -1
+               : 0;
+}

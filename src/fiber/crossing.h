@@ -1,0 +1,114 @@
+/* Crossing a boundary (boundary.h), one kind of C code after the other.
+ *
+ * A crossing is what is known of one boundary.  Each function crossing_...()
+ * that returns an int looks whether it is of a certain kind.  It returns 1 if
+ * it is and can be crossed, 0 if not, -1 with an exception if there's no
+ * memory; it may choose a bridge, and what takes the place of an operand.
+ * None of this runs Python code.  The collector may ask, too: nothing is
+ * allocated then.
+ */
+#ifndef PICKLETASK_CROSSING_H
+#define PICKLETASK_CROSSING_H
+
+#include "fiber/chain.h"
+
+typedef struct {
+    chain_link *link;           /* of the outer frame */
+    iframe *inner;
+    PyObject *function;         /* the inner frame's; borrowed */
+    islot *top;                 /* end of the outer frame's operands */
+    Py_ssize_t distance;
+    int writes;                 /* it is to be written down: parameters and
+                                 * such are wanted, which need memory */
+    bridge_kind bridge;
+    PyObject *values[BRIDGE_VALUES];    /* the bridge's parameters; owned */
+    PyObject *generator;        /* which the bridge is of; owned, or NULL */
+} crossing;
+
+/* ---- kinds ------------------------------------------------------------- */
+
+/* CALL, CALL_KW, CALL_FUNCTION_EX: of a function. */
+int crossing_call(crossing *x);
+/* The same, of what resumes the inner frame's generator. */
+int crossing_generator_call(crossing *x, PyObject *gen);
+
+int crossing_enter(crossing *x);        /* BEFORE_WITH */
+int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
+int crossing_attribute(crossing *x);    /* LOAD_ATTR */
+int crossing_step(crossing *x);         /* FOR_ITER */
+
+/* An instruction that passes on what the method of an operand (counted from
+ * the top, from 1) returns, or what the bridge makes of it. */
+int crossing_method(crossing *x, int operand, PyObject *name,
+                    bridge_kind bridge, int invert);
+
+int crossing_operation(crossing *x);    /* BINARY_OP */
+int crossing_comparison(crossing *x);   /* COMPARE_OP */
+
+/* ---- what they look at ------------------------------------------------- */
+
+/* Does the way (distance.h) make this distance? */
+int crossing_is_known(const crossing *x, int way);
+
+/* Is it also known that the instruction isn't dropping its operands? */
+int crossing_is_safe(const crossing *x, int way);
+
+/* Is this operand, which may be gone, a first argument, and so alive? */
+int crossing_is_receiver(const crossing *x, PyObject *operand);
+
+/* May this operand be looked at, if the instruction takes that way? */
+int crossing_is_alive(const crossing *x, int way, PyObject *operand);
+
+/* A positional argument that the inner function was given, if its frame has
+ * not bound the name anew. Borrowed, or NULL. */
+PyObject *crossing_argument(const crossing *x, int number);
+
+/* What the object's type has for a special method. Borrowed, or NULL. */
+PyObject *crossing_method_of(PyObject *object, PyObject *name);
+
+/* Is that the inner function? */
+int crossing_is_method_of(const crossing *x, PyObject *object,
+                          PyObject *name);
+
+/* An attribute of an object of a type of CPython's own, which keeps it.
+ * Borrowed, or NULL. */
+PyObject *crossing_member(PyObject *object, PyObject *name);
+
+/* The C function behind a callable. NULL if there's none. */
+PyCFunction crossing_c_function(PyObject *callable);
+
+/* Does a call of `callable` do nothing but call the function, and pass on
+ * what it returns? */
+int crossing_leads_to(PyObject *callable, PyObject *function);
+
+/* Is the inner function the next step of this iterator, which passes on what
+ * it returns? */
+int crossing_is_step_of(const crossing *x, PyObject *iterator);
+
+/* ---- what is the same in all of them ----------------------------------- */
+
+/* Interned. */
+typedef struct {
+    PyObject *init, *new, *call, *enter, *exit, *wrapped, *static_function,
+        *func, *fget, *get, *getattr, *getattribute, *getitem, *contains,
+        *boolean, *iter, *neg, *invert, *pos, *del, *step;
+} crossing_known_names;
+
+/* CPython's own. */
+typedef struct {
+    PyCFunction next, send, throw, close, build_class, exec, eval;
+} crossing_known_functions;
+
+typedef struct {
+    PyTypeObject *partial, *cache;
+} crossing_known_types;
+
+extern crossing_known_names crossing_names;
+extern crossing_known_functions crossing_functions;
+extern crossing_known_types crossing_types;
+
+/* 0, or -1 with an exception. */
+int crossing_setup(void);
+int crossing_operators_setup(void);
+
+#endif

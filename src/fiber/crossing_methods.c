@@ -1,0 +1,139 @@
+/* Crossing what calls methods: see crossing.h. */
+#include "crossing.h"
+
+/* ---- with statements --------------------------------------------------- */
+
+int
+crossing_leave(crossing *x)
+{
+    /* What is called stays on the stack. */
+    return crossing_is_known(x, WITH_EXCEPT_START)
+           && crossing_leads_to(islot_object(x->top[-INTERP_EXIT_SLOT]),
+                                x->function);
+}
+
+/* CPython is about to push the bound __exit__, and then what __enter__
+ * returns.  The first of the two takes the place of the operand. */
+int
+crossing_enter(crossing *x)
+{
+    PyObject *self = crossing_argument(x, 0), *exit;
+    PyObject *operand = islot_object(x->top[-1]);
+
+    if (!crossing_is_known(x, x->link->opcode) || self == NULL
+        || !crossing_is_method_of(x, self, crossing_names.enter))
+    {
+        return 0;
+    }
+    exit = crossing_method_of(self, crossing_names.exit);
+    if (exit == NULL || !PyFunction_Check(exit)
+        || (operand != self
+            && (!PyMethod_Check(operand)
+                || PyMethod_GET_SELF(operand) != self
+                || PyMethod_GET_FUNCTION(operand) != exit)))
+    {
+        return 0;
+    }
+    if (x->writes) {
+        x->link->top = PyMethod_New(exit, self);
+    }
+    return x->writes && x->link->top == NULL ? -1 : 1;
+}
+
+/* ---- attributes and operators ------------------------------------------ */
+
+int
+crossing_attribute(crossing *x)
+{
+    PyObject *owner = islot_object(x->top[-1]);
+    PyObject *names = iframe_code(x->link->frame)->co_names;
+    PyObject *name = PyTuple_GET_ITEM(names,
+                                      INTERP_ATTRIBUTE(x->link->oparg));
+
+    if (!crossing_is_alive(x, x->link->opcode, owner)) {
+        return 0;
+    }
+    PyObject *fallback = crossing_method_of(owner, crossing_names.getattr);
+    if (fallback == x->function) {
+        return crossing_argument(x, 0) == owner;
+    }
+    PyObject *found = crossing_method_of(owner, name);
+    int crossed = crossing_is_method_of(x, owner, crossing_names.getattribute)
+                  || (found != NULL
+                      && ((Py_IS_TYPE(found, &PyProperty_Type)
+                           && crossing_member(found, crossing_names.fget)
+                                  == x->function)
+                          || crossing_is_method_of(x, found,
+                                                   crossing_names.get)));
+    if (crossed && fallback != NULL) {
+        x->bridge = BRIDGE_ATTRIBUTE;
+        x->values[0] = Py_NewRef(owner);
+        x->values[1] = Py_NewRef(name);
+    }
+    return crossed;
+}
+
+int
+crossing_method(crossing *x, int operand, PyObject *name, bridge_kind bridge,
+                int invert)
+{
+    if (!crossing_is_alive(x, x->link->opcode, islot_object(x->top[-operand]))
+        || !crossing_is_method_of(x, islot_object(x->top[-operand]), name))
+    {
+        return 0;
+    }
+    x->bridge = bridge;
+    if (bridge == BRIDGE_MEMBERSHIP) {
+        x->values[0] = PyBool_FromLong(invert);
+    }
+    if (bridge == BRIDGE_TRUTH) {
+        x->values[0] = Py_NewRef(islot_object(x->top[-operand]));
+        x->values[1] = PyBool_FromLong(invert);
+    }
+    return 1;
+}
+
+/* ---- iterators --------------------------------------------------------- */
+
+int
+crossing_is_step_of(const crossing *x, PyObject *iterator)
+{
+    int found = crossing_is_method_of(x, iterator, crossing_names.step);
+
+    if (!found && x->writes && Py_IS_TYPE(iterator, &PyMap_Type)) {
+        /* (map, (function, iterator, ...)) */
+        PyObject *parts = PyObject_CallMethod(iterator, "__reduce__", NULL);
+        if (parts == NULL) {
+            PyErr_Clear();
+            return 0;
+        }
+        PyObject *arguments = PyTuple_GET_ITEM(parts, 1);
+        found = crossing_leads_to(PyTuple_GET_ITEM(arguments, 0), x->function);
+        Py_DECREF(parts);
+    }
+    return found;
+}
+
+/* A for statement.  Its iterator is replaced by a generator that takes the
+ * step under way, and then all others. */
+int
+crossing_step(crossing *x)
+{
+    /* The iterator stays on the stack. */
+    PyObject *iterator = islot_object(x->top[-INTERP_ITERATOR_SLOTS]);
+
+    if (!crossing_is_known(x, FOR_ITER) || iterator == NULL
+        || !crossing_is_step_of(x, iterator))
+    {
+        return 0;
+    }
+    x->bridge = BRIDGE_STEPS;
+    x->link->how = PENDING_GENERATOR;
+    if (!x->writes) {
+        return 1;
+    }
+    x->values[0] = Py_NewRef(iterator);
+    x->generator = bridge_generator(bridge_get(BRIDGE_STEPS), iterator);
+    x->link->top = Py_XNewRef(x->generator);
+    return x->generator == NULL ? -1 : 1;
+}
