@@ -168,6 +168,25 @@ class Program:
 
     # ---- calls ----
 
+    def by_function(self, number):
+        # CPython has no need of C code here, unless it was told to (-X perf).
+        def function(*args, **kwargs):
+            self.probe(0)
+
+        def call(f):
+            f()
+            f(1)
+            f(1, 2, 3, 4, 5, 6)
+            f(1, k=2)
+
+        each(number, call, function)
+        self.reach()
+        self.reach(1, 2)
+        self.reach(1, k=2)
+
+    def reach(self, *args, **kwargs):
+        self.probe(0)
+
     def spread(self, *args, **kwargs):
         self.probe(self.ways["SPREAD"])
 

@@ -268,7 +268,8 @@ crossing_call(crossing *x)
            || (crossing_is_alive(x, DISTANCE_CACHED, callable)
                && Py_IS_TYPE(callable, crossing_types.cache)
                && crossing_leads_to(callable, x->function))
-           || (crossing_is_alive(x, CALL, callable) && PyMethod_Check(callable)
+           || (crossing_is_alive(x, x->link->opcode, callable)
+               && (PyFunction_Check(callable) || PyMethod_Check(callable))
                && crossing_leads_to(callable, x->function));
 }
 
