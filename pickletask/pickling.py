@@ -15,7 +15,7 @@ import io
 import pickle
 import types
 
-from pickletask import _core, by_value, classes, envelope, flat
+from pickletask import _core, classes, envelope
 from pickletask.errors import FAILURES
 
 __all__ = [
@@ -213,7 +213,7 @@ class Pickler(_Explaining):
         _check_option("classes", classes, "name", "value")
         if (code, main) == ("reference", "value"):
             raise ValueError("main='value' saves code by value: it can't go with code='reference'")
-        self._main = by_value.Main() if main == "value" else None
+        self._main = _by_value().Main() if main == "value" else None
         self._by_reference = code == "reference"
         self._override = _QUICK[code].reducer_override
         self._class_values = "value" in (classes, main)
@@ -225,7 +225,7 @@ class Pickler(_Explaining):
         """Forget which objects were saved: each is saved anew from here on."""
         super().clear_memo()
         if self._main is not None:
-            self._main = by_value.Main()
+            self._main = _by_value().Main()
 
     def reducer_override(self, obj):
         """Reduce functions, what stands for one, and all that has another form by reference."""
@@ -274,7 +274,7 @@ class Pickler(_Explaining):
         """Reduce a function: by name, reference or value."""
         if self._main is not None and self._main.has(function.__globals__):
             return self._main.reduce_function(function)
-        if self._class_values and by_value.is_method_of_main(function):
+        if self._class_values and _by_value().is_method_of_main(function):
             return _core._pack_function(function)
         return self._override(function)
 
@@ -294,6 +294,13 @@ class Pickler(_Explaining):
         if reducer is None:
             return self._queue.shorten(obj, obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
         return self._queue.shorten(obj, reducer(obj))
+
+
+def _by_value():
+    """The module for ``main="value"``, which is not needed for anything else."""
+    from pickletask import by_value
+
+    return by_value
 
 
 def _check_option(name, value, *choices):
@@ -374,6 +381,9 @@ def _dumps_quickly(obj, protocol, code):
 
 def _dumps_flat(obj, protocol, options):
     """The same without recursion along chains."""
+    # Not needed for anything else.
+    from pickletask import flat
+
     file = io.BytesIO()
     queue = flat.Queue()
     pickler = Pickler(file, protocol, **options)
