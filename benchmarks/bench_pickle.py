@@ -14,20 +14,38 @@ import pickletask
 
 NUMBERS = list(range(100, 110))
 KINDS = {"1": "task, 1 deep", "5": "task, 5 deep", "generator": "generator"}
+# Which functions save and load, with which options.
+WAYS = {
+    "stock": ("pickle", pickle.dumps, pickle.loads, {}),
+    "value": ("pickletask", pickletask.dumps, pickletask.loads, {}),
+    "reference": (
+        "pickletask, by reference",
+        pickletask.dumps,
+        pickletask.loads,
+        {"code": "reference"},
+    ),
+}
 
 ROWS = [
     Row(
-        f"{what}, {label}",
-        f"{what} {kind}",
-        {"pickle": f"plain {what} {kind}"},
-        {f"plain {what} {kind}": 6} if kind == "1" else {},
+        f"{what} of {way_label}, {label}",
+        f"{what} {way} {kind}",
+        {"pickle": f"{what} plain {kind}"},
+        {f"{what} plain {kind}": 3},
     )
     for what in ("dumps", "loads")
     for kind, label in KINDS.items()
+    for way, (way_label, *_) in WAYS.items()
 ]
 SIZE_ROWS = [
-    Row(f"bytes of the pickle, {label}", f"dumps {kind}", {"pickle": f"plain dumps {kind}"})
+    Row(
+        f"bytes of {way_label}, {label}",
+        f"bytes {way} {kind}",
+        {"pickle": f"bytes plain {kind}"},
+        {None: {"value": 400, "reference": 100}[way]} if kind == "1" and way != "stock" else {},
+    )
     for kind, label in KINDS.items()
+    for way, (way_label, *_) in WAYS.items()
 ]
 
 
@@ -106,35 +124,40 @@ def objects_in(kind):
     return objects
 
 
+def cases():
+    """All that is saved: pairs of its name, and the value with the functions and options."""
+    for kind in KINDS:
+        yield f"plain {kind}", (objects_in(kind), pickle.dumps, pickle.loads, {})
+        for way, (_, *how) in WAYS.items():
+            yield f"{way} {kind}", (suspended(kind), *how)
+
+
 def measures():
     """The functions to time."""
     result = {}
-    for kind in KINDS:
-        for prefix, make in ("", suspended), ("plain ", objects_in):
-            result[f"{prefix}dumps {kind}"] = dumps(make(kind))
-            result[f"{prefix}loads {kind}"] = loads(make(kind))
+    for name, case in cases():
+        result[f"dumps {name}"] = time_dumps(*case)
+        result[f"loads {name}"] = time_loads(*case)
     return result
 
 
-def dumps(value):
+def time_dumps(value, dumps, _, options):
     """The measure for saving a value."""
 
     def measure(loops):
-        dumps = pickle.dumps
         with Stopwatch() as watch:
             for _ in repeat(None, loops):
-                dumps(value, 5)
+                dumps(value, 5, **options)
         return watch.seconds
 
     return measure
 
 
-def loads(value):
+def time_loads(value, dumps, loads, options):
     """The measure for loading it; that the loaded ones end is not counted."""
-    data = pickle.dumps(value, 5)
+    data = dumps(value, 5, **options)
 
     def measure(loops):
-        loads = pickle.loads
         kept = []
         keep = kept.append
         with Stopwatch() as watch:
@@ -147,8 +170,7 @@ def loads(value):
 
 def sizes():
     """The bytes of the pickles, by the names of the measures that save them."""
-    result = {}
-    for kind in KINDS:
-        for prefix, make in ("", suspended), ("plain ", objects_in):
-            result[f"{prefix}dumps {kind}"] = len(pickle.dumps(make(kind), 5))
-    return result
+    return {
+        f"bytes {name}": len(dumps(value, 5, **options))
+        for name, (value, dumps, _, options) in cases()
+    }

@@ -21,8 +21,8 @@ try:
 except ImportError as error:
     sys.exit(f"benchmarks: no module {error.name}: use make bench, or install pickletask[bench]")
 
-SUBJECTS = ("switch", "create", "channel", "pickle", "memory")
-# processes, rounds in each, seconds a turn; tasks of the memory figures
+SUBJECTS = ("switch", "create", "channel", "pickle", "batch", "memory")
+# processes, rounds in each, seconds a turn; tasks of the figures of memory and of batches
 FULL = 5, 20, 0.01, 100_000
 QUICK = 2, 8, 0.004, 20_000
 
@@ -47,6 +47,9 @@ def collect(subject, processes, rounds, seconds, tasks):
         kinds = importlib.import_module("bench_memory").KINDS
         values = {kind: [[start("bench_memory.py", kind, tasks)]] for kind in kinds}
         return table.Results("byte", values)
+    if subject == "batch":
+        found = start("bench_batch.py", tasks)
+        return table.Results("second", {name: [values] for name, values in found.items()})
     runs = [start("measure.py", subject, rounds, seconds) for _ in range(processes)]
     return table.Results("second", {name: [run[name] for run in runs] for name in runs[0]})
 
@@ -133,6 +136,8 @@ def print_tables(subjects):
         if name == "pickle":
             sizes = table.Results("byte", {key: [[n]] for key, n in module.sizes().items()})
             pairs.append((module.SIZE_ROWS, sizes))
+        if name == "batch":
+            pairs.append((module.SIZE_ROWS, table.Results("byte", results.values)))
     python = "{}.{}.{}".format(*sys.version_info)
     print(f"Python {python}, greenlet {greenlet.__version__}: ratios to the rivals\n")
     print("\n".join(table.table(pairs)))

@@ -51,18 +51,50 @@ from pickletask._core import (  # noqa: E402  (nothing else may come first)
     tasklet,
 )
 from pickletask.errors import NotAllowedError, SealError  # noqa: E402
-from pickletask.inspection import (  # noqa: E402
-    Inspection,
-    SavedFrame,
-    SavedGenerator,
-    SavedTask,
-    SavedValue,
-    inspect,
-)
 from pickletask.pickling import Pickler, dump, dumps, register, unregister  # noqa: E402
-from pickletask.references import CodeChange, on_code_changed  # noqa: E402
 from pickletask.resources import register_resource  # noqa: E402
 from pickletask.unpickling import Unpickler, load, loads  # noqa: E402
+
+# Slow to import and seldom needed: they come when they are asked for.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pickletask.inspection import (
+        Inspection,
+        SavedFrame,
+        SavedGenerator,
+        SavedTask,
+        SavedValue,
+        inspect,
+    )
+    from pickletask.references import CodeChange, on_code_changed
+
+_LATER = {
+    "CodeChange": "references",
+    "Inspection": "inspection",
+    "SavedFrame": "inspection",
+    "SavedGenerator": "inspection",
+    "SavedTask": "inspection",
+    "SavedValue": "inspection",
+    "inspect": "inspection",
+    "on_code_changed": "references",
+}
+
+
+def __getattr__(name):
+    """Import what was not needed until now."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(f"{__name__}.{_LATER[name]}")
+    found = globals()[name] = getattr(module, name)
+    return found
+
+
+def __dir__():
+    """The names of the module, those that are imported later among them."""
+    return sorted({*globals(), *_LATER})
+
 
 register()
 

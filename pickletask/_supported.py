@@ -1,7 +1,6 @@
 """Refuse interpreters that pickletask does not support, before anything else."""
 
 import sys
-import sysconfig
 
 MINORS = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
 
@@ -19,5 +18,5 @@ def check():
     if sys.version_info[:2] not in MINORS:
         version = "{}.{}".format(*sys.version_info)
         raise ImportError(f"pickletask does not run on CPython {version}; {supported}")
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in sys.abiflags:
         raise ImportError(f"pickletask does not run on free-threaded builds; {supported}")

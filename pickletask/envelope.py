@@ -9,9 +9,6 @@ key; it doesn't hide them.  Neither does it tell old bytes from new ones: who ma
 put back an earlier one.
 """
 
-import hashlib
-import hmac
-
 from pickletask.errors import SealError
 
 __all__ = ["is_sealed", "read", "seal", "unseal"]
@@ -85,7 +82,10 @@ def _mac(key, head, data):
             f"the key has {size} bytes and must have {_LEAST_KEY} at least; "
             "secrets.token_bytes(32) makes a good one"
         )
-    mac = hmac.new(bytes(key), head, hashlib.sha256)
+    # Slow to import, and not needed without a key.
+    import hmac
+
+    mac = hmac.new(bytes(key), head, "sha256")
     mac.update(data)
     return mac.digest()
 
@@ -107,6 +107,8 @@ def _check(key, size, mac, data):
         raise SealError(f"the sealed pickle is truncated: {size - len(data)} bytes are missing")
     if len(data) > size:
         raise SealError(f"{len(data) - size} bytes follow the sealed pickle")
+    import hmac
+
     head = MAGIC + size.to_bytes(_LENGTH, "big")
     if not hmac.compare_digest(mac, _mac(key, head, data)):
         raise SealError("the sealed pickle is damaged, or was sealed with another key")

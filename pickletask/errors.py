@@ -1,8 +1,13 @@
 """Exceptions that the parts written in Python raise; the others are those of the core."""
 
+import pickle
+
 from pickletask._core import RestoreError
 
-__all__ = ["NotAllowedError", "SealError"]
+__all__ = ["FAILURES", "NotAllowedError", "SealError"]
+
+# What pickle raises when it can't save something.
+FAILURES = (TypeError, AttributeError, pickle.PicklingError)
 
 
 class NotAllowedError(RestoreError):

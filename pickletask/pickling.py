@@ -15,7 +15,8 @@ import io
 import pickle
 import types
 
-from pickletask import _core, by_value, classes, envelope, flat, whereabouts
+from pickletask import _core, classes, envelope
+from pickletask.errors import FAILURES
 
 __all__ = [
     "Pickler",
@@ -44,7 +45,8 @@ def _new_module(name):
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
-_REDUCERS = {
+_REDUCERS = _core._REDUCERS
+_REDUCERS |= {
     types.CodeType: _core._reduce_code,
     types.CellType: _core._reduce_cell,
     types.FunctionType: _core._reduce_function,
@@ -113,7 +115,67 @@ def unregister():
             del copy._deepcopy_dispatch[cls]
 
 
-class Pickler(pickle.Pickler):
+class _Explaining(pickle.Pickler):
+    """A pickler whose errors say where in a task the object is that can't be saved."""
+
+    __slots__ = ()
+
+    def dump(self, obj):
+        """Write the pickle of an object; errors are those of :func:`dump`."""
+        try:
+            super().dump(obj)
+        except FAILURES as error:
+            # Slow to import, and not needed where all goes well.
+            from pickletask import whereabouts
+
+            explained = whereabouts.explain(self, obj, error)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+class _Output(list):
+    """What a pickle is written to: a list of pieces."""
+
+    __slots__ = ()
+    write = list.append
+
+
+class _Quick(_Explaining):
+    """What a Pickler with few options does, by C alone; it may be used again."""
+
+    __slots__ = ("output",)
+
+    def __init__(self, protocol):
+        self.output = _Output()
+        super().__init__(self.output, protocol)
+
+
+class _ByValue(_Quick):
+    """A pickler without options."""
+
+    __slots__ = ()
+    reducer_override = _core._override_by_value
+
+
+class _ByReference(_Quick):
+    """A pickler with ``code="reference"``."""
+
+    __slots__ = ()
+    reducer_override = _core._override_by_reference
+
+
+_QUICK = {"value": _ByValue, "reference": _ByReference}
+
+# Bytes of a small pickle.
+_SMALL = 1024
+
+# Quick picklers that nobody uses, by option and protocol: one is taken out while it is at work, so
+# that neither another thread nor a reducer that pickles finds it.
+_idle = {}
+
+
+class Pickler(_Explaining):
     """A pickler that knows functions, and how to save code by reference.
 
     Parameters are those of :class:`pickle.Pickler`, and
@@ -151,28 +213,19 @@ class Pickler(pickle.Pickler):
         _check_option("classes", classes, "name", "value")
         if (code, main) == ("reference", "value"):
             raise ValueError("main='value' saves code by value: it can't go with code='reference'")
-        self._main = by_value.Main() if main == "value" else None
+        self._main = _by_value().Main() if main == "value" else None
         self._by_reference = code == "reference"
+        self._override = _QUICK[code].reducer_override
         self._class_values = "value" in (classes, main)
         self._queue = None
         self._reducers = {}
         self._table = None
 
-    def dump(self, obj):
-        """Write the pickle of an object; errors are those of :func:`dump`."""
-        try:
-            super().dump(obj)
-        except whereabouts.FAILURES as error:
-            explained = whereabouts.explain(self, obj, error)
-            if explained is None:
-                raise
-            raise explained from error
-
     def clear_memo(self):
         """Forget which objects were saved: each is saved anew from here on."""
         super().clear_memo()
         if self._main is not None:
-            self._main = by_value.Main()
+            self._main = _by_value().Main()
 
     def reducer_override(self, obj):
         """Reduce functions, what stands for one, and all that has another form by reference."""
@@ -206,11 +259,11 @@ class Pickler(pickle.Pickler):
         """What is special about instances of this class here, called with one; or None."""
         if self._class_values and issubclass(cls, type):
             return classes.reduce_class
-        if self._by_reference:
-            if cls in _REFERRING:
-                return _REFERRING[cls]
-            if issubclass(cls, _core.tasklet) and cls not in copyreg.dispatch_table:
-                return _refer_tasklet
+        if self._by_reference and (
+            cls in _REFERRED
+            or (issubclass(cls, _core.tasklet) and cls not in copyreg.dispatch_table)
+        ):
+            return _core._override_by_reference
         if cls in _REDUCERS and (table is not None or cls not in copyreg.dispatch_table):
             return _REDUCERS[cls]
         if self._class_values and cls not in copyreg.dispatch_table:
@@ -219,24 +272,19 @@ class Pickler(pickle.Pickler):
 
     def _reduce_function(self, function):
         """Reduce a function: by name, reference or value."""
-        if self._by_reference:
-            return _core._refer_function(function)
         if self._main is not None and self._main.has(function.__globals__):
             return self._main.reduce_function(function)
-        if self._class_values and by_value.is_method_of_main(function):
+        if self._class_values and _by_value().is_method_of_main(function):
             return _core._pack_function(function)
-        return _core._reduce_function(function)
+        return self._override(function)
 
     def _reduce_substitute(self, substitute):
         """Reduce what stands for an object: as that object, if pickle can ask about it."""
-        if substitute.head is not None:
+        if self._main is not None and substitute.head is not None:
             code, namespace = substitute.head
-            if self._by_reference:
-                return _core._load_referred_function, _core._make_reference(code, namespace)
-            if self._main is not None and self._main.has(namespace):
+            if self._main.has(namespace):
                 return self._main.reduce_head(substitute, code)
-        original = substitute.object
-        return NotImplemented if original is NotImplemented else (_core._same, (original,))
+        return self._override(substitute)
 
     def _reduce_flat(self, obj):
         """Reduce an object without its state, which is saved later."""
@@ -248,37 +296,22 @@ class Pickler(pickle.Pickler):
         return self._queue.shorten(obj, reducer(obj))
 
 
+def _by_value():
+    """The module for ``main="value"``, which is not needed for anything else."""
+    from pickletask import by_value
+
+    return by_value
+
+
 def _check_option(name, value, *choices):
     """Raise ValueError unless an option has one of its values."""
     if value not in choices:
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-def _refer_tasklet(task):
-    """Reduce a tasklet with the code of its frames by reference."""
-    return task.__reduce_ex__(pickle.HIGHEST_PROTOCOL | _BY_REFERENCE)
-
-
-def _refer_code(code):
-    """Reduce a code object by reference."""
-    return _core._load_referred_code, _core._make_reference(code)
-
-
-def _refer_method(method):
-    """Reduce a bound method; pickle's own way names getattr(), which no restricted load allows."""
-    function = method.__func__
-    if type(function) is types.FunctionType:
-        return _core._new_method, (function, method.__self__)
-    return method.__reduce__()
-
-
-_BY_REFERENCE = 0x100  # a bit of the protocol that tasklets know; see src/tasks/pickling.c
 _WITH_STATE = (_core.tasklet, _core.channel, *_GENERATORS)
-_REFERRING = {
-    types.CodeType: _refer_code,
-    types.MethodType: _refer_method,
-    **dict.fromkeys(_GENERATORS, _core._refer_generator),
-}
+# What has another form if code goes by reference, beside tasklets.
+_REFERRED = (types.CodeType, types.MethodType, *_GENERATORS)
 
 
 def dump(obj, file, protocol=None, *, key=None, **options):
@@ -306,25 +339,56 @@ def dumps(obj, protocol=None, *, key=None, buffer_callback=None, **options):
     """
     if key is not None and buffer_callback is not None:
         raise ValueError("buffers out of band would not be sealed: give no key, or no callback")
-    options["buffer_callback"] = buffer_callback
+    if buffer_callback is not None:
+        options["buffer_callback"] = buffer_callback
     try:
         data = _dumps(obj, protocol, options)
     except RecursionError:
         if buffer_callback is not None:
             # It has been given buffers already.
             raise
-        data = _dumps(obj, protocol, options, flat.Queue())
+        data = _dumps_flat(obj, protocol, options)
     return data if key is None else envelope.seal(data, key)
 
 
-def _dumps(obj, protocol, options, queue=None):
-    """The pickle of an object, flat if there is a queue for states."""
+def _dumps(obj, protocol, options):
+    """The pickle of an object."""
+    code = options.get("code", "value")
+    if (
+        options.keys() <= {"code"}
+        and (protocol is None or type(protocol) is int)
+        and code in ("value", "reference")
+    ):
+        return _dumps_quickly(obj, protocol, code)
     file = io.BytesIO()
-    pickler = Pickler(file, protocol, **options)
-    if queue is not None:
-        pickler._queue = queue
-        obj = flat.Flat(obj, queue)
+    Pickler(file, protocol, **options).dump(obj)
+    return _unframe(file.getvalue())
+
+
+def _dumps_quickly(obj, protocol, code):
+    """The same with a pickler that is ready, or will be the next time."""
+    pickler = _idle.pop((code, protocol), None)
+    if pickler is None:
+        pickler = _QUICK[code](protocol)
     pickler.dump(obj)
+    data = b"".join(pickler.output)
+    if len(data) < _SMALL:
+        pickler.output.clear()
+        pickler.clear_memo()
+        _idle[code, protocol] = pickler
+    return _unframe(data)
+
+
+def _dumps_flat(obj, protocol, options):
+    """The same without recursion along chains."""
+    # Not needed for anything else.
+    from pickletask import flat
+
+    file = io.BytesIO()
+    queue = flat.Queue()
+    pickler = Pickler(file, protocol, **options)
+    pickler._queue = queue
+    pickler.dump(flat.Flat(obj, queue))
     return _unframe(file.getvalue())
 
 
@@ -333,7 +397,7 @@ def _unframe(data):
 
     Frames let an unpickler read a file in large pieces; small pickles are half as large again.
     """
-    if len(data) < 1024 and data[2:3] == pickle.FRAME:
+    if len(data) < _SMALL and data[2:3] == pickle.FRAME:
         if int.from_bytes(data[3:11], "little") == len(data) - 11:
             return data[:2] + data[11:]
     return data

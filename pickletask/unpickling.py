@@ -3,12 +3,10 @@
 Tasks need no unpickler of their own.  This one restricts what a pickle may name, and checks seals.
 """
 
-import _compat_pickle
 import io
 import pickle
 
 from pickletask import envelope
-from pickletask.allowing import Policy
 from pickletask.errors import SealError
 
 __all__ = ["Unpickler", "load", "loads"]
@@ -43,7 +41,12 @@ class Unpickler(pickle.Unpickler):
         super().__init__(
             file, fix_imports=fix_imports, encoding=encoding, errors=errors, buffers=buffers
         )
-        self._policy = None if allow is None else Policy(allow)
+        self._policy = None
+        if allow is not None:
+            # Not needed for anything else.
+            from pickletask.allowing import Policy
+
+            self._policy = Policy(allow)
         self._fix_imports = fix_imports
 
     def find_class(self, module, name):
@@ -52,6 +55,8 @@ class Unpickler(pickle.Unpickler):
             return super().find_class(module, name)
         if self._fix_imports:
             # As pickle does for the protocols of Python 2: what is checked must be what is loaded.
+            import _compat_pickle
+
             module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
             module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         defined_in = self._policy.check(module, name)

@@ -10,13 +10,11 @@ import pickle
 import types
 
 from pickletask import _core, references, states
+from pickletask.errors import FAILURES
 
 __all__ = ["explain"]
 
 _GENERATORS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
-
-# What pickle raises when it can't save something.
-FAILURES = (TypeError, AttributeError, pickle.PicklingError)
 
 
 def explain(pickler, obj, error):

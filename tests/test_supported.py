@@ -1,7 +1,6 @@
 """Where pickletask refuses to be imported, and that it says why."""
 
 import sys
-import sysconfig
 import types
 
 import pytest
@@ -60,7 +59,7 @@ def test_check_refuses_another_implementation(monkeypatch):
 
 
 def test_check_refuses_a_free_threaded_build(monkeypatch):
-    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
+    monkeypatch.setattr(sys, "abiflags", sys.abiflags + "t")
     with pytest.raises(ImportError, match="free-threaded builds; supported are"):
         _supported.check()
 

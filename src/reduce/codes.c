@@ -255,6 +255,10 @@ codes_resolve(PyObject *dict, PyObject *qualname)
     const char *name = PyUnicode_AsUTF8(qualname);
     PyObject *found = NULL;
 
+    if (name != NULL && *name != '<' && strchr(name, '.') == NULL) {
+        found = Py_XNewRef(PyDict_GetItemWithError(dict, qualname));
+        name = NULL;
+    }
     while (name != NULL && *name != '\0') {
         const char *dot = strchr(name, '.');
         size_t length = dot ? (size_t)(dot - name) : strlen(name);

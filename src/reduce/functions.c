@@ -9,7 +9,7 @@
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_function, *new_function, *set_function;
-static PyObject *new_referred_function;
+static PyObject *load_referred_function, *new_referred_function;
 
 /* ---- by name ----------------------------------------------------------- */
 
@@ -229,10 +229,32 @@ functions_refer(PyObject *function)
 }
 
 PyObject *
+functions_override(PyObject *function, int by_reference)
+{
+    int importable = functions_importable(function);
+
+    if (importable != 0) {
+        return importable < 0
+                   ? NULL
+                   : Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+    }
+    return by_reference ? functions_refer(function)
+                        : functions_reduce(function);
+}
+
+PyObject *
 functions_reduce_head(PyObject *code, PyObject *globals)
 {
     PyObject *args = reduce_code_in(code, globals);
     return args == NULL ? NULL : Py_BuildValue("ON", load_function, args);
+}
+
+PyObject *
+functions_refer_head(PyObject *code, PyObject *globals)
+{
+    PyObject *args = references_make((PyCodeObject *)code, globals);
+    return args == NULL ? NULL
+                        : Py_BuildValue("ON", load_referred_function, args);
 }
 
 /* ---- copying ----------------------------------------------------------- */
@@ -498,26 +520,14 @@ error:
 }
 
 static PyObject *
-reduce_function(PyObject *function, PyObject *(*reduce)(PyObject *))
+core_reduce_function(PyObject *module, PyObject *function)
 {
     if (!PyFunction_Check(function)) {
         PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
                      Py_TYPE(function)->tp_name);
         return NULL;
     }
-    int importable = functions_importable(function);
-    if (importable != 0) {
-        return importable < 0
-                   ? NULL
-                   : Py_NewRef(((PyFunctionObject *)function)->func_qualname);
-    }
-    return reduce(function);
-}
-
-static PyObject *
-core_reduce_function(PyObject *module, PyObject *function)
-{
-    return reduce_function(function, functions_reduce);
+    return functions_override(function, 0);
 }
 
 static PyObject *
@@ -529,12 +539,6 @@ core_pack_function(PyObject *module, PyObject *function)
         return NULL;
     }
     return functions_reduce(function);
-}
-
-static PyObject *
-core_refer_function(PyObject *module, PyObject *function)
-{
-    return reduce_function(function, functions_refer);
 }
 
 /* ---- setup ------------------------------------------------------------- */
@@ -554,8 +558,6 @@ static PyMethodDef functions[] = {
      PyDoc_STR("New function from a reference to its code.")},
     {"_pack_function", core_pack_function, METH_O,
      PyDoc_STR("Reducer of functions: always by value.")},
-    {"_refer_function", core_refer_function, METH_O,
-     PyDoc_STR("Reducer of functions: code by reference.")},
     {NULL},
 };
 
@@ -568,10 +570,13 @@ functions_setup(PyObject *module)
     load_function = PyObject_GetAttrString(module, "_load_function");
     new_function = PyObject_GetAttrString(module, "_new_function");
     set_function = PyObject_GetAttrString(module, "_set_function");
+    load_referred_function = PyObject_GetAttrString(module,
+                                                    "_load_referred_function");
     new_referred_function = PyObject_GetAttrString(module,
                                                    "_new_referred_function");
     return load_function == NULL || new_function == NULL
-                   || set_function == NULL || new_referred_function == NULL
+                   || set_function == NULL || load_referred_function == NULL
+                   || new_referred_function == NULL
                ? -1
                : 0;
 }

@@ -23,12 +23,20 @@ PyObject *functions_reduce(PyObject *function);
 /* The same with its code by reference. */
 PyObject *functions_refer(PyObject *function);
 
+/* What a pickler's reducer_override returns for a function: its qualified name
+ * if that finds it, else what makes it anew. New reference, or NULL with an
+ * exception. */
+PyObject *functions_override(PyObject *function, int by_reference);
+
 /* A function with this code and these globals, as a frame needs one: shared,
  * safe to be called. New reference, or NULL with an exception. */
 PyObject *functions_of(PyCodeObject *code, PyObject *globals);
 
 /* What __reduce_ex__ would return for the function of a frame. */
 PyObject *functions_reduce_head(PyObject *code, PyObject *globals);
+
+/* The same with its code by reference. */
+PyObject *functions_refer_head(PyObject *code, PyObject *globals);
 
 /* A copy of a function that has a closure, with cells of its own, entered into
  * deepcopy's memo. New reference, or NULL with an exception. */

@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "functions.h"
 #include "iterators.h"
+#include "override.h"
 #include "references.h"
 #include "sealed.h"
 #include "snapshot.h"
@@ -18,7 +19,7 @@ reduce_setup(PyObject *module)
         || substitute_setup(module) < 0 || sealed_setup(module) < 0
         || functions_setup(module) < 0 || references_setup(module) < 0
         || state_setup(module) < 0 || snapshot_setup(module) < 0
-        || iterators_setup(module) < 0)
+        || iterators_setup(module) < 0 || override_setup(module) < 0)
     {
         return -1;
     }

@@ -24,7 +24,7 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
-static PyObject *new_method, *set_exception;
+static PyObject *new_method, *set_exception, *same;
 
 /* ---- identity --------------------------------------------------------- */
 
@@ -357,6 +357,26 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     Py_UNREACHABLE();
 }
 
+int
+substitute_check(PyObject *object)
+{
+    return Py_IS_TYPE(object, substitute_type);
+}
+
+PyObject *
+substitute_override(PyObject *object, int by_reference)
+{
+    substitute *self = (substitute *)object;
+
+    if (self->kind == HEAD && by_reference) {
+        return functions_refer_head(self->object, self->globals);
+    }
+    if (self->kind == FUNCTION || self->kind == CELL || self->kind == CODE) {
+        return Py_BuildValue("O(O)", same, self->object);
+    }
+    return substitute_reduce(object, NULL);
+}
+
 /* ---- copying ---------------------------------------------------------- */
 
 /* copy.deepcopy(value, memo). New reference, or NULL with an exception. */
@@ -504,19 +524,6 @@ substitute_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-/* What the substitute stands for if a pickler can reduce that itself. */
-static PyObject *
-substitute_object(PyObject *object, void *closure)
-{
-    substitute *self = (substitute *)object;
-    if (self->kind == HEAD || self->kind == NAMESPACE
-        || self->kind == METHOD || self->kind == EXCEPTION)
-    {
-        return Py_NewRef(Py_NotImplemented);
-    }
-    return Py_NewRef(self->object);
-}
-
 /* (code, globals) of the function of a frame, else None. */
 static PyObject *
 substitute_code(PyObject *object, void *closure)
@@ -535,7 +542,6 @@ static PyMethodDef substitute_methods[] = {
 };
 
 static PyGetSetDef substitute_getset[] = {
-    {"object", substitute_object, NULL, NULL, NULL},
     {"head", substitute_code, NULL, NULL, NULL},
     {NULL},
 };
@@ -738,7 +744,8 @@ substitute_setup(PyObject *module)
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_method, "_new_method") < 0
         || take(module, &set_exception, "_set_exception") < 0
-        || take(module, &new_namespace, "_new_namespace") < 0)
+        || take(module, &new_namespace, "_new_namespace") < 0
+        || take(module, &same, "_same") < 0)
     {
         return -1;
     }

@@ -28,6 +28,14 @@ PyObject *substitute_head(PyObject *code, PyObject *globals);
  * exception. */
 PyObject *substitute_namespace(PyObject *dict);
 
+/* Is it a substitute? */
+int substitute_check(PyObject *object);
+
+/* What a pickler's reducer_override returns for a substitute: the object it
+ * stands for, if pickle can ask about that. New reference, or NULL with an
+ * exception. */
+PyObject *substitute_override(PyObject *object, int by_reference);
+
 /* copy.deepcopy() of a value that may need a substitute. New reference, or
  * NULL with an exception. */
 PyObject *substitute_deepcopy(PyObject *value, PyObject *memo);
