@@ -39,6 +39,7 @@ _OURS = {
         "_Exhausted.generator",
     },
     "pickletask.flat": {"finish", "set_state"},
+    "pickletask.postmortem": {"NotSaved", "rebuild"},
     # Bytes in protocol 2.
     "_codecs": {"encode"},
 }

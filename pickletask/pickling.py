@@ -15,7 +15,7 @@ import io
 import pickle
 import types
 
-from pickletask import _core, by_value, classes, envelope, flat, whereabouts
+from pickletask import _core, by_value, classes, envelope, flat, postmortem, whereabouts
 
 __all__ = [
     "Pickler",
@@ -213,6 +213,8 @@ class Pickler(pickle.Pickler):
                 return _refer_tasklet
         if cls in _REDUCERS and (table is not None or cls not in copyreg.dispatch_table):
             return _REDUCERS[cls]
+        if issubclass(cls, BaseException):
+            return postmortem.reduce_exception
         if self._class_values and cls not in copyreg.dispatch_table:
             return classes.reduce_part(cls)
         return None
@@ -245,7 +247,10 @@ class Pickler(pickle.Pickler):
             reducer = copyreg.dispatch_table.get(type(obj))
         if reducer is None:
             return self._queue.shorten(obj, obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
-        return self._queue.shorten(obj, reducer(obj))
+        reduced = reducer(obj)
+        if reduced is NotImplemented:
+            return reduced
+        return self._queue.shorten(obj, reduced)
 
 
 def _check_option(name, value, *choices):
@@ -273,7 +278,7 @@ def _refer_method(method):
 
 
 _BY_REFERENCE = 0x100  # a bit of the protocol that tasklets know; see src/tasks/pickling.c
-_WITH_STATE = (_core.tasklet, _core.channel, *_GENERATORS)
+_WITH_STATE = (_core.tasklet, _core.channel, BaseException, *_GENERATORS)
 _REFERRING = {
     types.CodeType: _refer_code,
     types.MethodType: _refer_method,
