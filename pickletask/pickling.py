@@ -15,7 +15,16 @@ import io
 import pickle
 import types
 
-from pickletask import _core, by_value, classes, envelope, flat, postmortem, whereabouts
+from pickletask import (
+    _core,
+    builtin_types,
+    by_value,
+    classes,
+    envelope,
+    flat,
+    postmortem,
+    whereabouts,
+)
 
 __all__ = [
     "Pickler",
@@ -52,6 +61,9 @@ _REDUCERS = {
     types.TracebackType: _core._reduce_traceback,
     types.ModuleType: _reduce_module,
     **dict.fromkeys(_GENERATORS, _core._reduce_generator),
+    **builtin_types.REDUCERS,
+    type(iter(set())): _core._reduce_set_iterator,
+    **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
     **dict.fromkeys(_core._ITERATORS, getattr(_core, "_reduce_iterator", None)),
 }
 
@@ -81,8 +93,14 @@ def _copy_generator(generator):
 
 
 # What copy.copy() looks into; copy.deepcopy() finds ours before that.
-_COPIERS = collections.ChainMap(dict.fromkeys(_GENERATORS, _copy_generator), copyreg.dispatch_table)
-_DEEP_COPIERS = dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy)
+_COPIERS = collections.ChainMap(
+    {**dict.fromkeys(_GENERATORS, _copy_generator), **builtin_types.COPIERS},
+    copyreg.dispatch_table,
+)
+_DEEP_COPIERS = {
+    **dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy),
+    **builtin_types.DEEP_COPIERS,
+}
 
 
 def register():

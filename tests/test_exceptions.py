@@ -54,7 +54,7 @@ class Slotted(ValueError):
 
 def fail(error, depth=2):
     """Raise an exception from nested calls."""
-    number = depth * 10
+    number = depth * 10  # noqa: F841
     if depth:
         fail(error, depth - 1)
     raise error

@@ -3,10 +3,12 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "exceptions.h"
 #include "functions.h"
 
 typedef enum {
-    FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, BARE, TRACEBACK, HEAD
+    FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, BARE, TRACEBACK, VIEW,
+    HEAD
 } substitute_kind;
 
 typedef struct {
@@ -24,10 +26,10 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
-static PyObject *new_method, *set_exception, *same;
+static PyObject *new_method;
 
-/* Functions of pickletask/postmortem.py. Owned, or NULL. */
-static PyObject *describe_traceback, *rebuild_traceback;
+/* Function of pickletask/builtin_types.py. Owned, or NULL. */
+static PyObject *reduce_builtin;
 
 /* ---- identity --------------------------------------------------------- */
 
@@ -175,17 +177,12 @@ method_is_found(PyObject *method)
                   == function;
 }
 
-/* Has the exception anything that pickle forgets?  A group has exceptions in
- * it that may. */
+/* Is it a view of a dict or a proxy of a mapping? */
 static int
-exception_has_more(PyObject *value)
+is_view(PyTypeObject *type)
 {
-    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
-
-    return e->cause != NULL || e->context != NULL || e->traceback != NULL
-           || e->suppress_context
-           || PyObject_TypeCheck(
-               value, (PyTypeObject *)PyExc_BaseExceptionGroup);
+    return type == &PyDictKeys_Type || type == &PyDictValues_Type
+           || type == &PyDictItems_Type || type == &PyDictProxy_Type;
 }
 
 PyObject *
@@ -205,9 +202,12 @@ substitute_for(PyObject *value)
                                       : substitute_new(METHOD, value, NULL);
     }
     if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)
-        && exception_has_more(value))
+        && exceptions_have_more(value))
     {
         return substitute_new(EXCEPTION, value, NULL);
+    }
+    if (is_view(type)) {
+        return substitute_new(VIEW, value, NULL);
     }
     if (type == &PyTraceBack_Type) {
         return substitute_new(TRACEBACK, value, NULL);
@@ -280,103 +280,19 @@ reduce_method(PyObject *method)
                          PyMethod_GET_SELF(method));
 }
 
-/* The exceptions of a group, or an empty tuple. New reference, or NULL with
- * an exception. */
 static PyObject *
-exception_members(PyObject *value)
+reduce_view(PyObject *view)
 {
-    PyObject *members = NULL, *result = NULL;
-
-    if (PyObject_TypeCheck(value, (PyTypeObject *)PyExc_BaseExceptionGroup)) {
-        members = ((PyBaseExceptionGroupObject *)value)->excs;
-    }
-    if (members == NULL || !PyTuple_CheckExact(members)) {
-        return PyTuple_New(0);
-    }
-    result = PyTuple_New(PyTuple_GET_SIZE(members));
-    for (Py_ssize_t i = 0; result != NULL && i < PyTuple_GET_SIZE(members);
-         i++)
-    {
-        PyObject *item = substitute_for(PyTuple_GET_ITEM(members, i));
-        if (item == NULL) {
-            Py_CLEAR(result);
-            break;
+    if (reduce_builtin == NULL) {
+        PyObject *module = PyImport_ImportModule("pickletask.builtin_types");
+        if (module == NULL) {
+            return NULL;
         }
-        PyTuple_SET_ITEM(result, i, item);
+        reduce_builtin = PyObject_GetAttrString(module, "reduce_builtin");
+        Py_DECREF(module);
     }
-    return result;
-}
-
-/* What pickle forgets of an exception: (traceback, cause, context, suppress,
- * members).  The members are there for what pickle forgets of them. New
- * reference, or NULL with an exception. */
-static PyObject *
-exception_state(PyObject *value)
-{
-    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
-    PyObject *parts[] = {e->traceback, e->cause, e->context};
-    PyObject *state = PyTuple_New(5);
-
-    for (int i = 0; state != NULL && i < 5; i++) {
-        PyObject *part;
-        if (i < 3) {
-            part = substitute_for(parts[i] == NULL ? Py_None : parts[i]);
-        }
-        else {
-            part = i == 3 ? PyBool_FromLong(e->suppress_context)
-                          : exception_members(value);
-        }
-        if (part == NULL) {
-            Py_CLEAR(state);
-            break;
-        }
-        PyTuple_SET_ITEM(state, i, part);
-    }
-    return state;
-}
-
-/* The exception, pickled by itself, and what pickle forgets of it. */
-static PyObject *
-reduce_exception(PyObject *value)
-{
-    PyObject *state = exception_state(value);
-    if (state == NULL) {
-        return NULL;
-    }
-    return Py_BuildValue("O(O)NOOO", same, value, state, Py_None, Py_None,
-                         set_exception);
-}
-
-/* 0, or -1 with an exception. */
-static int
-find_postmortem(void)
-{
-    if (describe_traceback != NULL) {
-        return 0;
-    }
-    PyObject *module = PyImport_ImportModule("pickletask.postmortem");
-    if (module == NULL) {
-        return -1;
-    }
-    rebuild_traceback = PyObject_GetAttrString(module, "rebuild");
-    describe_traceback = rebuild_traceback == NULL
-                             ? NULL
-                             : PyObject_GetAttrString(module, "describe");
-    Py_DECREF(module);
-    return describe_traceback == NULL ? -1 : 0;
-}
-
-static PyObject *
-reduce_traceback(PyObject *traceback)
-{
-    if (find_postmortem() < 0) {
-        return NULL;
-    }
-    PyObject *entries = PyObject_CallOneArg(describe_traceback, traceback);
-    if (entries == NULL) {
-        return NULL;
-    }
-    return Py_BuildValue("ON", rebuild_traceback, entries);
+    return reduce_builtin == NULL ? NULL
+                                  : PyObject_CallOneArg(reduce_builtin, view);
 }
 
 /* All names but the builtins, which are added again on loading. */
@@ -427,11 +343,13 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case METHOD:
         return reduce_method(self->object);
     case EXCEPTION:
-        return reduce_exception(self->object);
+        return exceptions_reduce(self->object);
     case BARE:
         return Py_NewRef(self->globals);
     case TRACEBACK:
-        return reduce_traceback(self->object);
+        return exceptions_reduce_traceback(self->object);
+    case VIEW:
+        return reduce_view(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:
@@ -447,9 +365,8 @@ substitute_reduce(PyObject *object, PyObject *protocol)
 
 /* ---- copying ---------------------------------------------------------- */
 
-/* copy.deepcopy(value, memo). New reference, or NULL with an exception. */
-static PyObject *
-deepcopy(PyObject *value, PyObject *memo)
+PyObject *
+substitute_deepcopy_itself(PyObject *value, PyObject *memo)
 {
     PyObject *copy = PyImport_ImportModule("copy"), *result;
     if (copy == NULL) {
@@ -488,7 +405,7 @@ substitute_deepcopy(PyObject *contents, PyObject *memo)
 {
     PyObject *result = NULL, *item = substitute_for(contents);
     if (item != NULL) {
-        result = deepcopy(item, memo);
+        result = substitute_deepcopy_itself(item, memo);
         Py_DECREF(item);
     }
     return result;
@@ -516,83 +433,6 @@ error:
     return NULL;
 }
 
-/* A copy of the cause or context of an exception. New reference, or NULL with
- * an exception. */
-static PyObject *
-copy_related(PyObject *value, PyObject *memo)
-{
-    PyObject *copy = substitute_deepcopy(value, memo);
-
-    if (copy != NULL && !PyExceptionInstance_Check(copy)) {
-        PyErr_Format(PyExc_TypeError, "a copy of %.200s is %.200s, which is "
-                     "no exception", Py_TYPE(value)->tp_name,
-                     Py_TYPE(copy)->tp_name);
-        Py_CLEAR(copy);
-    }
-    return copy;
-}
-
-/* Gives the copies of a group's members their relations. 0, or -1 with an
- * exception. */
-static int
-copy_members(PyObject *value, PyObject *memo)
-{
-    PyObject *copies = NULL, *members = exception_members(value);
-
-    if (members != NULL) {
-        copies = deepcopy(members, memo);
-        Py_DECREF(members);
-    }
-    Py_XDECREF(copies);
-    return copies == NULL ? -1 : 0;
-}
-
-/* A copy of an exception that has the same relations. Tracebacks are shared:
- * nobody changes them. */
-static PyObject *
-copy_exception(substitute *self, PyObject *memo)
-{
-    PyObject *value = self->object, *cause, *context;
-    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
-    PyObject *result = deepcopy(value, memo);
-
-    if (result == NULL || !PyExceptionInstance_Check(result)) {
-        return result;
-    }
-    /* Relations may lead back here. */
-    if (substitute_enter_copy(memo, (PyObject *)self, result) < 0) {
-        goto error;
-    }
-    if (e->cause != NULL) {
-        cause = copy_related(e->cause, memo);
-        if (cause == NULL) {
-            goto error;
-        }
-        PyException_SetCause(result, cause);
-    }
-    if (e->context != NULL) {
-        context = copy_related(e->context, memo);
-        if (context == NULL) {
-            goto error;
-        }
-        PyException_SetContext(result, context);
-    }
-    if (copy_members(value, memo) < 0) {
-        goto error;
-    }
-    if (e->traceback != NULL
-        && PyException_SetTraceback(result, e->traceback) < 0)
-    {
-        goto error;
-    }
-    ((PyBaseExceptionObject *)result)->suppress_context = e->suppress_context;
-    return result;
-
-error:
-    Py_DECREF(result);
-    return NULL;
-}
-
 /* As copy.deepcopy() does, all is shared but cells, and functions that use
  * cells: a copied task has variables of its own. */
 static PyObject *
@@ -608,7 +448,7 @@ copy_original(PyObject *object, PyObject *memo)
         return codes_function((PyCodeObject *)self->object, self->globals);
     }
     if (self->kind == EXCEPTION) {
-        return copy_exception(self, memo);
+        return exceptions_copy(self->object, object, memo);
     }
     PyObject *copy = copied(memo, self->object);
     if (copy != NULL || PyErr_Occurred()) {
@@ -617,8 +457,8 @@ copy_original(PyObject *object, PyObject *memo)
     if (self->kind == CELL) {
         return copy_cell(self->object, memo);
     }
-    if (self->kind == METHOD) {
-        return deepcopy(self->object, memo);
+    if (self->kind == METHOD || self->kind == VIEW) {
+        return substitute_deepcopy_itself(self->object, memo);
     }
     if (self->kind == FUNCTION
         && PyFunction_GET_CLOSURE(self->object) != NULL)
@@ -772,51 +612,6 @@ core_new_method(PyObject *module, PyObject *args)
     return PyMethod_New(function, self);
 }
 
-/* An exception, or None. */
-static int
-is_related(PyObject *object)
-{
-    return object == Py_None || PyExceptionInstance_Check(object);
-}
-
-static PyObject *
-core_set_exception(PyObject *module, PyObject *args)
-{
-    PyObject *value, *state, *traceback, *cause, *context, *suppress;
-
-    if (!PyArg_ParseTuple(args, "OO", &value, &state)) {
-        return NULL;
-    }
-    if (!PyExceptionInstance_Check(value) || !PyTuple_CheckExact(state)
-        || PyTuple_GET_SIZE(state) != 5)
-    {
-        goto corrupt;
-    }
-    traceback = PyTuple_GET_ITEM(state, 0);
-    cause = PyTuple_GET_ITEM(state, 1);
-    context = PyTuple_GET_ITEM(state, 2);
-    suppress = PyTuple_GET_ITEM(state, 3);
-    if ((traceback != Py_None && !PyTraceBack_Check(traceback))
-        || !is_related(cause) || !is_related(context)
-        || !PyBool_Check(suppress))
-    {
-        goto corrupt;
-    }
-    if (PyException_SetTraceback(value, traceback) < 0) {
-        return NULL;
-    }
-    PyException_SetCause(value, cause == Py_None ? NULL : Py_NewRef(cause));
-    PyException_SetContext(value,
-                           context == Py_None ? NULL : Py_NewRef(context));
-    ((PyBaseExceptionObject *)value)->suppress_context = suppress == Py_True;
-    Py_RETURN_NONE;
-
-corrupt:
-    PyErr_SetString(CorruptStateError,
-                    "can't restore an exception: its saved state is damaged");
-    return NULL;
-}
-
 static PyObject *
 core_new_namespace(PyObject *module, PyObject *noargs)
 {
@@ -856,33 +651,6 @@ core_reduce_code(PyObject *module, PyObject *code)
 }
 
 static PyObject *
-core_exception_state(PyObject *module, PyObject *value)
-{
-    if (!PyExceptionInstance_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "expected an exception, not %.200s",
-                     Py_TYPE(value)->tp_name);
-        return NULL;
-    }
-    if (!exception_has_more(value)) {
-        Py_RETURN_NONE;
-    }
-    return exception_state(value);
-}
-
-/* The dict of an exception, or None: asking for __dict__ would make one. */
-static PyObject *
-core_exception_attributes(PyObject *module, PyObject *value)
-{
-    if (!PyExceptionInstance_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "expected an exception, not %.200s",
-                     Py_TYPE(value)->tp_name);
-        return NULL;
-    }
-    PyObject *dict = ((PyBaseExceptionObject *)value)->dict;
-    return Py_NewRef(dict == NULL ? Py_None : dict);
-}
-
-static PyObject *
 core_bare_exception(PyObject *module, PyObject *args)
 {
     PyObject *value, *reduced;
@@ -913,18 +681,12 @@ static PyMethodDef functions[] = {
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
     {"_new_method", core_new_method, METH_VARARGS,
      PyDoc_STR("Bound method of a function and an object.")},
-    {"_set_exception", core_set_exception, METH_VARARGS,
-     PyDoc_STR("Gives an exception its traceback, cause and context.")},
     {"_new_namespace", core_new_namespace, METH_NOARGS,
      PyDoc_STR("Empty namespace with builtins.")},
     {"_reduce_cell", core_reduce_cell, METH_O,
      PyDoc_STR("Reducer of cells.")},
     {"_reduce_code", core_reduce_code, METH_O,
      PyDoc_STR("Reducer of code objects: by value.")},
-    {"_exception_state", core_exception_state, METH_O,
-     PyDoc_STR("What pickle forgets of an exception, or None.")},
-    {"_exception_attributes", core_exception_attributes, METH_O,
-     PyDoc_STR("The dict of an exception, or None.")},
     {"_bare_exception", core_bare_exception, METH_VARARGS,
      PyDoc_STR("What pickles as an exception without its relations: as "
                "reduced.")},
@@ -958,8 +720,6 @@ substitute_setup(PyObject *module)
         || take(module, &load_module_dict, "_load_module_dict") < 0
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_method, "_new_method") < 0
-        || take(module, &set_exception, "_set_exception") < 0
-        || take(module, &same, "_same") < 0
         || take(module, &new_namespace, "_new_namespace") < 0)
     {
         return -1;
