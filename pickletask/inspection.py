@@ -346,6 +346,7 @@ _MAKERS = {
     (_CORE, "_load_module_dict"): "dict",
     (_CORE, "_new_frame"): "frame",
     (_CORE, "_new_traceback"): "traceback",
+    ("pickletask.postmortem", "rebuild"): "traceback",
     ("importlib", "import_module"): "module",
     ("builtins", "getattr"): "attribute",
     ("builtins", "iter"): "iterator",

@@ -15,7 +15,7 @@ import io
 import pickle
 import types
 
-from pickletask import _core, classes, envelope
+from pickletask import _core, builtin_types, classes, envelope, postmortem
 from pickletask.errors import FAILURES
 
 __all__ = [
@@ -54,6 +54,9 @@ _REDUCERS |= {
     types.TracebackType: _core._reduce_traceback,
     types.ModuleType: _reduce_module,
     **dict.fromkeys(_GENERATORS, _core._reduce_generator),
+    **builtin_types.REDUCERS,
+    type(iter(set())): _core._reduce_set_iterator,
+    **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
     **dict.fromkeys(_core._ITERATORS, getattr(_core, "_reduce_iterator", None)),
 }
 
@@ -83,8 +86,14 @@ def _copy_generator(generator):
 
 
 # What copy.copy() looks into; copy.deepcopy() finds ours before that.
-_COPIERS = collections.ChainMap(dict.fromkeys(_GENERATORS, _copy_generator), copyreg.dispatch_table)
-_DEEP_COPIERS = dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy)
+_COPIERS = collections.ChainMap(
+    {**dict.fromkeys(_GENERATORS, _copy_generator), **builtin_types.COPIERS},
+    copyreg.dispatch_table,
+)
+_DEEP_COPIERS = {
+    **dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy),
+    **builtin_types.DEEP_COPIERS,
+}
 
 
 def register():
@@ -266,6 +275,8 @@ class Pickler(_Explaining):
             return _core._override_by_reference
         if cls in _REDUCERS and (table is not None or cls not in copyreg.dispatch_table):
             return _REDUCERS[cls]
+        if issubclass(cls, BaseException):
+            return postmortem.reduce_exception
         if self._class_values and cls not in copyreg.dispatch_table:
             return classes.reduce_part(cls)
         return None
@@ -293,7 +304,10 @@ class Pickler(_Explaining):
             reducer = copyreg.dispatch_table.get(type(obj))
         if reducer is None:
             return self._queue.shorten(obj, obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
-        return self._queue.shorten(obj, reducer(obj))
+        reduced = reducer(obj)
+        if reduced is NotImplemented:
+            return reduced
+        return self._queue.shorten(obj, reduced)
 
 
 def _by_value():
@@ -309,7 +323,7 @@ def _check_option(name, value, *choices):
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-_WITH_STATE = (_core.tasklet, _core.channel, *_GENERATORS)
+_WITH_STATE = (_core.tasklet, _core.channel, BaseException, *_GENERATORS)
 # What has another form if code goes by reference, beside tasklets.
 _REFERRED = (types.CodeType, types.MethodType, *_GENERATORS)
 

@@ -69,6 +69,22 @@ refer(PyObject *object)
 
 /* ---- all kinds --------------------------------------------------------- */
 
+/* With what pickle forgets of an exception. */
+static PyObject *
+reduce_exception(PyObject *exception)
+{
+    static PyObject *reducer;       /* owned */
+
+    if (reducer == NULL) {
+        PyObject *module = PyImport_ImportModule("pickletask.postmortem");
+        if (module != NULL) {
+            reducer = PyObject_GetAttrString(module, "reduce_exception");
+            Py_DECREF(module);
+        }
+    }
+    return reducer == NULL ? NULL : PyObject_CallOneArg(reducer, exception);
+}
+
 /* What a pickler without a dispatch table of its own does. New reference, or
  * NULL with an exception. Runs Python code. */
 static PyObject *
@@ -88,6 +104,9 @@ override(PyObject *object, int by_reference)
     }
     if (result != NULL || PyErr_Occurred()) {
         return result;
+    }
+    if (PyExceptionInstance_Check(object)) {
+        return reduce_exception(object);
     }
     reducer = PyDict_GetItemWithError(reducers, (PyObject *)type);
     if (reducer != NULL

@@ -53,6 +53,36 @@ error:
     return NULL;
 }
 
+/* The local variables by name, as f_locals has them, but without a trace in
+ * the frame. */
+static PyObject *
+core_frame_variables(PyObject *module, PyObject *object)
+{
+    if (!PyFrame_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "expected a frame, not %.200s",
+                     Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    iframe *f = ((PyFrameObject *)object)->f_frame;
+    PyCodeObject *code = iframe_code(f);
+    PyObject *result = PyDict_New();
+
+    for (int i = 0; result != NULL && i < code->co_nlocalsplus; i++) {
+        PyObject *name = PyTuple_GET_ITEM(code->co_localsplusnames, i);
+        PyObject *value = islot_object(f->localsplus[i]);
+        int kind = _PyLocals_GetKind(code->co_localspluskinds, i);
+        if (kind & (CO_FAST_CELL | CO_FAST_FREE) && value != NULL
+            && PyCell_Check(value))
+        {
+            value = PyCell_GET(value);
+        }
+        if (value != NULL && PyDict_SetItem(result, name, value) < 0) {
+            Py_CLEAR(result);
+        }
+    }
+    return result;
+}
+
 static PyObject *
 core_reduce_frame(PyObject *module, PyObject *object)
 {
@@ -227,6 +257,8 @@ core_new_traceback(PyObject *module, PyObject *args)
 /* ---- setup -------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
+    {"_frame_variables", core_frame_variables, METH_O,
+     PyDoc_STR("The local variables of a frame, by name.")},
     {"_reduce_frame", core_reduce_frame, METH_O,
      PyDoc_STR("Reducer of frame objects: a snapshot.")},
     {"_new_frame", core_new_frame, METH_VARARGS,

@@ -9,8 +9,9 @@
 
 #include "interp/interp.h"
 
-/* Adds _reduce_frame, _new_frame, _set_frame, _reduce_traceback and
- * _new_traceback to the module. 0, or -1 with an exception. */
+/* Adds _frame_variables, _reduce_frame, _new_frame, _set_frame,
+ * _reduce_traceback and _new_traceback to the module. 0, or -1 with an
+ * exception. */
 int snapshot_setup(PyObject *module);
 
 #endif

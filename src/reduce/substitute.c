@@ -3,17 +3,19 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "exceptions.h"
 #include "functions.h"
 
 typedef enum {
-    FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, HEAD
+    FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, BARE, TRACEBACK, VIEW,
+    HEAD
 } substitute_kind;
 
 typedef struct {
     PyObject_HEAD
     substitute_kind kind;
     PyObject *object;       /* owned; HEAD: the code */
-    PyObject *globals;      /* owned; HEAD only */
+    PyObject *globals;      /* owned; HEAD: its globals, BARE: as reduced */
     PyObject *key;          /* owned: in `living`, or NULL */
 } substitute;
 
@@ -24,16 +26,27 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
-static PyObject *new_method, *set_exception, *same;
+static PyObject *new_method, *same;
+
+/* Function of pickletask/builtin_types.py. Owned, or NULL. */
+static PyObject *reduce_builtin;
 
 /* ---- identity --------------------------------------------------------- */
+
+/* An exception may have two substitutes: with and without its relations. New
+ * reference, or NULL with an exception. */
+static PyObject *
+living_key(substitute_kind kind, PyObject *object)
+{
+    return PyLong_FromVoidPtr((char *)object + (kind == BARE));
+}
 
 /* The substitute that lives for this object: new reference, or NULL, with an
  * exception if one is set. */
 static PyObject *
-find_living(PyObject *object)
+find_living(substitute_kind kind, PyObject *object)
 {
-    PyObject *key = PyLong_FromVoidPtr(object);
+    PyObject *key = living_key(kind, object);
     if (key == NULL) {
         return NULL;
     }
@@ -47,7 +60,7 @@ static int
 enter_living(substitute *self)
 {
     int status = -1;
-    PyObject *key = PyLong_FromVoidPtr(self->object);
+    PyObject *key = living_key(self->kind, self->object);
     PyObject *address = PyLong_FromVoidPtr(self);
     if (key != NULL && address != NULL) {
         status = PyDict_SetItem(living, key, address);
@@ -86,7 +99,7 @@ substitute_new(substitute_kind kind, PyObject *object, PyObject *globals)
     substitute *self;
 
     if (kind != HEAD) {
-        PyObject *old = find_living(object);
+        PyObject *old = find_living(kind, object);
         if (old != NULL || PyErr_Occurred()) {
             return old;
         }
@@ -164,27 +177,12 @@ method_is_found(PyObject *method)
                   == function;
 }
 
-/* Has the exception a cause or context, which pickle forgets?  A chain that
- * comes back to where it began can't be saved, and counts as none. */
+/* Is it a view of a dict or a proxy of a mapping? */
 static int
-exception_is_chained(PyObject *value)
+is_view(PyTypeObject *type)
 {
-    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
-
-    if (e->cause == NULL && e->context == NULL) {
-        return 0;
-    }
-    for (int i = 0; i < 100; i++) {
-        PyObject *next = e->context != NULL ? e->context : e->cause;
-        if (next == NULL) {
-            return 1;
-        }
-        if (next == value || !PyExceptionInstance_Check(next)) {
-            return 0;
-        }
-        e = (PyBaseExceptionObject *)next;
-    }
-    return 0;
+    return type == &PyDictKeys_Type || type == &PyDictValues_Type
+           || type == &PyDictItems_Type || type == &PyDictProxy_Type;
 }
 
 PyObject *
@@ -204,9 +202,15 @@ substitute_for(PyObject *value)
                                       : substitute_new(METHOD, value, NULL);
     }
     if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)
-        && exception_is_chained(value))
+        && exceptions_have_more(value))
     {
         return substitute_new(EXCEPTION, value, NULL);
+    }
+    if (is_view(type)) {
+        return substitute_new(VIEW, value, NULL);
+    }
+    if (type == &PyTraceBack_Type) {
+        return substitute_new(TRACEBACK, value, NULL);
     }
     if (type == &PyCell_Type) {
         return substitute_new(CELL, value, NULL);
@@ -276,23 +280,19 @@ reduce_method(PyObject *method)
                          PyMethod_GET_SELF(method));
 }
 
-/* The exception, pickled by itself, and what pickle forgets of it. */
 static PyObject *
-reduce_exception(PyObject *value)
+reduce_view(PyObject *view)
 {
-    PyBaseExceptionObject *e = (PyBaseExceptionObject *)value;
-    PyObject *cause = substitute_for(e->cause == NULL ? Py_None : e->cause);
-    PyObject *context = substitute_for(e->context == NULL ? Py_None
-                                                          : e->context);
-    PyObject *result = NULL;
-
-    if (cause != NULL && context != NULL) {
-        result = Py_BuildValue("O(OOOi)", set_exception, value, cause,
-                               context, (int)e->suppress_context);
+    if (reduce_builtin == NULL) {
+        PyObject *module = PyImport_ImportModule("pickletask.builtin_types");
+        if (module == NULL) {
+            return NULL;
+        }
+        reduce_builtin = PyObject_GetAttrString(module, "reduce_builtin");
+        Py_DECREF(module);
     }
-    Py_XDECREF(cause);
-    Py_XDECREF(context);
-    return result;
+    return reduce_builtin == NULL ? NULL
+                                  : PyObject_CallOneArg(reduce_builtin, view);
 }
 
 /* All names but the builtins, which are added again on loading. */
@@ -343,7 +343,13 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case METHOD:
         return reduce_method(self->object);
     case EXCEPTION:
-        return reduce_exception(self->object);
+        return exceptions_reduce(self->object);
+    case BARE:
+        return Py_NewRef(self->globals);
+    case TRACEBACK:
+        return exceptions_reduce_traceback(self->object);
+    case VIEW:
+        return reduce_view(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:
@@ -371,7 +377,9 @@ substitute_override(PyObject *object, int by_reference)
     if (self->kind == HEAD && by_reference) {
         return functions_refer_head(self->object, self->globals);
     }
-    if (self->kind == FUNCTION || self->kind == CELL || self->kind == CODE) {
+    if (self->kind == FUNCTION || self->kind == CELL || self->kind == CODE
+        || self->kind == EXCEPTION || self->kind == VIEW)
+    {
         return Py_BuildValue("O(O)", same, self->object);
     }
     return substitute_reduce(object, NULL);
@@ -379,9 +387,8 @@ substitute_override(PyObject *object, int by_reference)
 
 /* ---- copying ---------------------------------------------------------- */
 
-/* copy.deepcopy(value, memo). New reference, or NULL with an exception. */
-static PyObject *
-deepcopy(PyObject *value, PyObject *memo)
+PyObject *
+substitute_deepcopy_itself(PyObject *value, PyObject *memo)
 {
     PyObject *copy = PyImport_ImportModule("copy"), *result;
     if (copy == NULL) {
@@ -420,7 +427,7 @@ substitute_deepcopy(PyObject *contents, PyObject *memo)
 {
     PyObject *result = NULL, *item = substitute_for(contents);
     if (item != NULL) {
-        result = deepcopy(item, memo);
+        result = substitute_deepcopy_itself(item, memo);
         Py_DECREF(item);
     }
     return result;
@@ -448,23 +455,6 @@ error:
     return NULL;
 }
 
-/* A copy of an exception that has the same relations. */
-static PyObject *
-copy_exception(PyObject *value, PyObject *memo)
-{
-    PyObject *result = NULL, *parts = reduce_exception(value);
-
-    if (parts != NULL) {
-        PyObject *copies = deepcopy(PyTuple_GET_ITEM(parts, 1), memo);
-        if (copies != NULL) {
-            result = PyObject_CallObject(set_exception, copies);
-            Py_DECREF(copies);
-        }
-        Py_DECREF(parts);
-    }
-    return result;
-}
-
 /* As copy.deepcopy() does, all is shared but cells, and functions that use
  * cells: a copied task has variables of its own. */
 static PyObject *
@@ -479,6 +469,9 @@ copy_original(PyObject *object, PyObject *memo)
     if (self->kind == HEAD) {
         return codes_function((PyCodeObject *)self->object, self->globals);
     }
+    if (self->kind == EXCEPTION) {
+        return exceptions_copy(self->object, object, memo);
+    }
     PyObject *copy = copied(memo, self->object);
     if (copy != NULL || PyErr_Occurred()) {
         return copy;
@@ -486,11 +479,8 @@ copy_original(PyObject *object, PyObject *memo)
     if (self->kind == CELL) {
         return copy_cell(self->object, memo);
     }
-    if (self->kind == METHOD) {
-        return deepcopy(self->object, memo);
-    }
-    if (self->kind == EXCEPTION) {
-        return copy_exception(self->object, memo);
+    if (self->kind == METHOD || self->kind == VIEW) {
+        return substitute_deepcopy_itself(self->object, memo);
     }
     if (self->kind == FUNCTION
         && PyFunction_GET_CLOSURE(self->object) != NULL)
@@ -630,32 +620,6 @@ core_new_method(PyObject *module, PyObject *args)
 }
 
 static PyObject *
-core_set_exception(PyObject *module, PyObject *args)
-{
-    PyObject *value, *cause, *context;
-    int suppress;
-
-    if (!PyArg_ParseTuple(args, "OOOi", &value, &cause, &context, &suppress)) {
-        return NULL;
-    }
-    if (!PyExceptionInstance_Check(value)
-        || (cause != Py_None && !PyExceptionInstance_Check(cause))
-        || (context != Py_None && !PyExceptionInstance_Check(context))
-        || cause == value || context == value)
-    {
-        PyErr_SetString(CorruptStateError,
-                        "can't restore an exception: its cause or context is "
-                        "none");
-        return NULL;
-    }
-    PyException_SetCause(value, cause == Py_None ? NULL : Py_NewRef(cause));
-    PyException_SetContext(value,
-                           context == Py_None ? NULL : Py_NewRef(context));
-    ((PyBaseExceptionObject *)value)->suppress_context = suppress != 0;
-    return Py_NewRef(value);
-}
-
-static PyObject *
 core_new_namespace(PyObject *module, PyObject *noargs)
 {
     PyObject *dict = PyDict_New();
@@ -694,6 +658,23 @@ core_reduce_code(PyObject *module, PyObject *code)
 }
 
 static PyObject *
+core_bare_exception(PyObject *module, PyObject *args)
+{
+    PyObject *value, *reduced;
+
+    if (!PyArg_ParseTuple(args, "OO!", &value, &PyTuple_Type, &reduced)) {
+        return NULL;
+    }
+    return substitute_new(BARE, value, reduced);
+}
+
+static PyObject *
+core_substitute_for(PyObject *module, PyObject *value)
+{
+    return substitute_for(value);
+}
+
+static PyObject *
 core_same(PyObject *module, PyObject *object)
 {
     return Py_NewRef(object);
@@ -707,14 +688,17 @@ static PyMethodDef functions[] = {
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
     {"_new_method", core_new_method, METH_VARARGS,
      PyDoc_STR("Bound method of a function and an object.")},
-    {"_set_exception", core_set_exception, METH_VARARGS,
-     PyDoc_STR("The exception, with its cause and context.")},
     {"_new_namespace", core_new_namespace, METH_NOARGS,
      PyDoc_STR("Empty namespace with builtins.")},
     {"_reduce_cell", core_reduce_cell, METH_O,
      PyDoc_STR("Reducer of cells.")},
     {"_reduce_code", core_reduce_code, METH_O,
      PyDoc_STR("Reducer of code objects: by value.")},
+    {"_bare_exception", core_bare_exception, METH_VARARGS,
+     PyDoc_STR("What pickles as an exception without its relations: as "
+               "reduced.")},
+    {"_substitute_for", core_substitute_for, METH_O,
+     PyDoc_STR("What a pickle gets in place of a value.")},
     {"_same", core_same, METH_O, PyDoc_STR("Its argument.")},
     {NULL},
 };
@@ -743,7 +727,6 @@ substitute_setup(PyObject *module)
         || take(module, &load_module_dict, "_load_module_dict") < 0
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_method, "_new_method") < 0
-        || take(module, &set_exception, "_set_exception") < 0
         || take(module, &new_namespace, "_new_namespace") < 0
         || take(module, &same, "_same") < 0)
     {

@@ -40,6 +40,10 @@ PyObject *substitute_override(PyObject *object, int by_reference);
  * NULL with an exception. */
 PyObject *substitute_deepcopy(PyObject *value, PyObject *memo);
 
+/* copy.deepcopy(value, memo), of the value itself. New reference, or NULL with
+ * an exception. */
+PyObject *substitute_deepcopy_itself(PyObject *value, PyObject *memo);
+
 /* Tells deepcopy's memo about a copy. 0, or -1 with an exception. */
 int substitute_enter_copy(PyObject *memo, PyObject *object, PyObject *copy);
 

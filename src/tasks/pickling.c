@@ -316,7 +316,7 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
 {
     tasklet *t = (tasklet *)self;
     int flags, status;
-    PyObject *tempval, *where, *frames, *call, *attributes, *context = NULL;
+    PyObject *tempval, *where, *frames, *call, *attributes, *context;
 
     if (!PyTuple_CheckExact(state)
         || !PyArg_ParseTuple(state, "iOOOOO;a tasklet's state", &flags,
@@ -354,10 +354,10 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     };
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
-        /* It gets that of the thread that claims it. */
-        context = t->fiber.context;
-        t->fiber.context = NULL;
     }
+    /* It gets that of the thread that claims it. */
+    context = t->fiber.context;
+    t->fiber.context = NULL;
     status = tasklet_set_state(t, &now);
     Py_XDECREF(context);
     if (status < 0) {

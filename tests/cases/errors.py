@@ -1,6 +1,7 @@
 """Suspended while exceptions are handled, raised and passed on."""
 
 import sys
+import traceback
 
 from pickletask import schedule_remove as suspend
 
@@ -135,6 +136,91 @@ def keep_the_traceback_of_what_is_handled():
             names.append((tb.tb_frame.f_code.co_name, tb.tb_lineno))
             tb = tb.tb_next
         return names
+
+
+def show_where_what_is_handled_came_from():
+    def inner(number):
+        text = "of inner"
+        suspend(text)
+        return 1 / number
+
+    try:
+        try:
+            inner(0)
+        except ZeroDivisionError as error:
+            error.add_note(suspend("a note"))
+            raise KeyError("second") from error
+    except KeyError as error:
+        suspend("handling")
+        return "".join(traceback.format_exception(error))
+
+
+def show_where_the_exceptions_of_a_group_came_from():
+    errors = []
+    for number in range(2):
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError as error:
+            errors.append(error)
+            error.number = number
+    try:
+        raise ExceptionGroup("outer", [ExceptionGroup("inner", errors), KeyError("k")])
+    except* ZeroDivisionError as group:
+        suspend("handling")
+        text = "".join(traceback.format_exception(group))
+    except* KeyError:
+        suspend("the rest")
+    return text
+
+
+def keep_what_is_handled_one_with_its_traceback():
+    try:
+        _fail(ValueError, 1)
+    except ValueError as error:
+        kept = [error]
+        tb = error.__traceback__
+        suspend("handling")
+        return kept[0] is error, tb is error.__traceback__, tb.tb_frame.f_lineno > 0
+
+
+def suppress_the_context_of_a_new_exception():
+    try:
+        try:
+            raise ValueError("first")
+        except ValueError:
+            raise KeyError("second") from None
+    except KeyError as error:
+        suspend("handling")
+        return error.__suppress_context__, repr(error.__context__), error.__cause__
+
+
+def be_the_cause_of_itself():
+    try:
+        error = KeyError("k")
+        raise error from error
+    except KeyError as error:
+        suspend("handling")
+        return error.__cause__ is error, error.__context__
+
+
+def go_round_in_a_circle_of_causes():
+    first, second = KeyError("first"), KeyError("second")
+    first.__cause__, second.__cause__ = second, first
+    suspend("unraised")
+    return first.__cause__ is second, second.__cause__ is first
+
+
+def let_an_exception_that_was_kept_out_again():
+    try:
+        _fail(ValueError, 1)
+    except ValueError as error:
+        kept = error
+    suspend("kept")
+    try:
+        raise kept
+    except ValueError as error:
+        suspend("again")
+        return [entry.name for entry in traceback.extract_tb(error.__traceback__)]
 
 
 def nest_handlers():
@@ -344,7 +430,3 @@ def stop_iteration_in_a_generator():
     except RuntimeError as error:
         log.append((repr(error), repr(error.__cause__)))
     return log
-
-
-_LOST = "exceptions are pickled as pickle does it, without what they came from"
-keep_the_traceback_of_what_is_handled.known_gap = _LOST

@@ -1,0 +1,161 @@
+"""Reducers of builtin types that hold one object or a few, and that pickle doesn't know."""
+
+import copy
+import gc
+import types
+
+from pickletask import _core
+
+__all__ = [
+    "COPIERS",
+    "DEEP_COPIERS",
+    "REDUCERS",
+    "await_coroutine",
+    "items_of",
+    "keys_of",
+    "proxy_of",
+    "proxy_of_class",
+    "reduce_builtin",
+    "values_of",
+]
+
+
+def _held(obj):
+    """What an object holds that doesn't tell it otherwise."""
+    return gc.get_referents(obj)[0]
+
+
+# ---- views of dicts ---------------------------------------------------------
+
+
+def keys_of(mapping):
+    """The view of a dict's keys, whatever a subclass makes of it."""
+    return dict.keys(mapping)
+
+
+def values_of(mapping):
+    """The view of a dict's values."""
+    return dict.values(mapping)
+
+
+def items_of(mapping):
+    """The view of a dict's items."""
+    return dict.items(mapping)
+
+
+# ---- others -----------------------------------------------------------------
+
+
+def proxy_of(mapping):
+    """A read-only proxy of a mapping."""
+    return types.MappingProxyType(mapping)
+
+
+def proxy_of_class(cls):
+    """The read-only proxy of a class's attributes."""
+    return type.__dict__["__dict__"].__get__(cls)
+
+
+def _reduce_proxy(proxy):
+    mapping = _held(proxy)
+    if type(mapping) is dict and ("__module__" in mapping or "__doc__" in mapping):
+        for cls in _classes_with(mapping):
+            if _held(proxy_of_class(cls)) is mapping:
+                return proxy_of_class, (cls,)
+    return proxy_of, (mapping,)
+
+
+_DESCRIPTORS = (
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
+def _classes_with(namespace):
+    """Classes whose attributes these may be; those that the attributes name come first."""
+    for value in namespace.values():
+        if type(value) in _DESCRIPTORS:
+            yield value.__objclass__
+            break
+    for referrer in gc.get_referrers(namespace):
+        if isinstance(referrer, type):
+            yield referrer
+
+
+def await_coroutine(coroutine):
+    """The iterator that ``await`` uses of a coroutine."""
+    return types.CoroutineType.__await__(coroutine)
+
+
+def _reduce_parts(iterator):
+    """Reduce an iterator as its type does, local functions among its parts included."""
+    function, args, *rest = iterator.__reduce__()
+    return function, tuple(map(_core._substitute_for, args)), *rest
+
+
+def _reduce_wrapper(method):
+    return type(method), (_core._substitute_for(method.__func__),)
+
+
+def _reduce_property(prop):
+    parts = (prop.fget, prop.fset, prop.fdel, prop.__doc__)
+    return property, tuple(map(_core._substitute_for, parts))
+
+
+# Attributes of a super object itself: it hands on all others.
+_this_class = super.__dict__["__thisclass__"].__get__
+_self = super.__dict__["__self__"].__get__
+
+
+def _reduce_super(obj):
+    instance = _self(obj)
+    return super, (_this_class(obj),) if instance is None else (_this_class(obj), instance)
+
+
+def _coroutine_wrapper():
+    async def nothing():
+        pass
+
+    coroutine = nothing()
+    wrapper = coroutine.__await__()
+    coroutine.close()
+    return type(wrapper)
+
+
+_ITERATORS = (map, filter, zip, enumerate, reversed, type(iter(int, 1)))
+
+REDUCERS = {
+    **dict.fromkeys(_ITERATORS, _reduce_parts),
+    type({}.keys()): lambda view: (keys_of, (_held(view),)),
+    type({}.values()): lambda view: (values_of, (_held(view),)),
+    type({}.items()): lambda view: (items_of, (_held(view),)),
+    types.MappingProxyType: _reduce_proxy,
+    _coroutine_wrapper(): lambda wrapper: (await_coroutine, (_held(wrapper),)),
+    staticmethod: _reduce_wrapper,
+    classmethod: _reduce_wrapper,
+    property: _reduce_property,
+    super: _reduce_super,
+}
+
+
+def reduce_builtin(obj):
+    """Reduce an object of one of these types."""
+    return REDUCERS[type(obj)](obj)
+
+
+# Shallow copies share functions, and need no stand-ins for them.  An empty name says that
+# copy.copy() returns the object itself.
+COPIERS = {
+    **dict.fromkeys(_ITERATORS, lambda iterator: iterator.__reduce__()),
+    **dict.fromkeys((staticmethod, classmethod, property), lambda obj: ""),
+}
+
+
+def _deepcopy(obj, memo):
+    """Copy an object of these types with the functions that it holds."""
+    return copy._reconstruct(obj, memo, *reduce_builtin(obj))
+
+
+DEEP_COPIERS = dict.fromkeys((*_ITERATORS, staticmethod, classmethod), _deepcopy)
