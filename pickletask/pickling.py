@@ -85,8 +85,18 @@ def _copy_generator(generator):
     )
 
 
-# What copy.copy() looks into; copy.deepcopy() finds ours before that.
-_COPIERS = collections.ChainMap(
+class _Copiers(collections.ChainMap):
+    """What copy.copy() looks into; copy.deepcopy() finds ours before that."""
+
+    def get(self, key, default=None):
+        """Return what is found, by no generator: CPython may crash if memory lacks for one."""
+        for table in self.maps:
+            if key in table:
+                return table[key]
+        return default
+
+
+_COPIERS = _Copiers(
     {**dict.fromkeys(_GENERATORS, _copy_generator), **builtin_types.COPIERS},
     copyreg.dispatch_table,
 )

@@ -223,7 +223,8 @@ def _make_frame(function, position, variables):
 
     file, name, qualname, first, module = function
     names = tuple(variables)
-    if not all(type(name) is str for name in names):
+    # No generators here: CPython may crash if memory lacks for one.
+    if set(map(type, names)) - {str}:
         raise TypeError("a variable has no name")
     code = _NOTHING.replace(
         co_filename=file,
@@ -239,7 +240,7 @@ def _make_frame(function, position, variables):
     if type(found) is types.ModuleType:
         namespace = found.__dict__
     frame = _core._new_frame(types.FunctionType(code, namespace), None)
-    _core._set_frame(frame, (0, *((value,) for value in variables.values())))
+    _core._set_frame(frame, (0, *zip(variables.values(), strict=True)))
     return frame
 
 
