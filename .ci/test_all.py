@@ -39,7 +39,7 @@ FLAVOURS = {
     "jit": {"PYTHON_JIT": "1"},
 }
 
-# With it, CPython calls every Python function through C: fewer calls go into the limit of recursion.
+# With it, CPython calls every Python function through C: fewer calls go into the recursion limit.
 # And it keeps memory for each code object that ever ran. The tests that count either are left out.
 LEFT_OUT_WITH_PERF = [
     "--deselect=tests/test_memory.py",
