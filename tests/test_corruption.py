@@ -232,8 +232,12 @@ def test_function_that_trusts_its_caller_is_sealed(mode, steps):
     task, log = keeper.load()
     names = {made.__name__: made for made in keeper.made if isinstance(made, types.FunctionType)}
     assert "pause_in_outermost_iterable" in names
-    assert not any("<" in name for name in names)
     sealed = [made for made in keeper.made if "sealed" in repr(made)]
+    if sys.version_info >= (3, 15):
+        # Its function asks for the iterator itself, and can be called by anybody.
+        assert any("<" in name for name in names) == (steps == 0) and not sealed
+        return
+    assert not any("<" in name for name in names)
     assert len(sealed) == (steps == 0 or sys.version_info < (3, 12))
     for thing in sealed:
         with pytest.raises(TypeError, match="not callable"):

@@ -75,7 +75,7 @@ def compute_annotations():
         pass
 
     first = suspend(inner.__annotations__)
-    return first, suspend(inner.__annotate__(Format.VALUE)), inner.__annotations__ is first
+    return first, suspend(inner.__annotate__(Format.VALUE)), inner.__annotations__ == first
 
 
 def hold_an_iterator_of_any():
