@@ -147,7 +147,18 @@ def reduce_builtin(obj):
 
 # Shallow copies share functions, and need no stand-ins for them.  An empty name says that
 # copy.copy() returns the object itself.
+
+
+def _refuse_copy(wrapper):
+    """Refuse, as for the coroutine itself: two can't go on with the same frame."""
+    raise TypeError(
+        "can't make a shallow copy of what a coroutine's __await__() returns: its frame can't be "
+        "shared; use copy.deepcopy()"
+    )
+
+
 COPIERS = {
+    _coroutine_wrapper(): _refuse_copy,
     **dict.fromkeys(_ITERATORS, lambda iterator: iterator.__reduce__()),
     **dict.fromkeys((staticmethod, classmethod, property), lambda obj: ""),
 }
@@ -158,4 +169,6 @@ def _deepcopy(obj, memo):
     return copy._reconstruct(obj, memo, *reduce_builtin(obj))
 
 
-DEEP_COPIERS = dict.fromkeys((*_ITERATORS, staticmethod, classmethod), _deepcopy)
+DEEP_COPIERS = dict.fromkeys(
+    (*_ITERATORS, staticmethod, classmethod, _coroutine_wrapper()), _deepcopy
+)
