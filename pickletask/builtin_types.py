@@ -1,6 +1,7 @@
 """Reducers of builtin types that hold one object or a few, and that pickle doesn't know."""
 
 import copy
+import copyreg
 import gc
 import types
 
@@ -136,13 +137,14 @@ REDUCERS = {
     staticmethod: _reduce_wrapper,
     classmethod: _reduce_wrapper,
     property: _reduce_property,
-    super: _reduce_super,
 }
+if super not in copyreg.dispatch_table:  # CPython has a reducer of its own since 3.14
+    REDUCERS[super] = _reduce_super
 
 
 def reduce_builtin(obj):
     """Reduce an object of one of these types."""
-    return REDUCERS[type(obj)](obj)
+    return REDUCERS.get(type(obj), _reduce_super)(obj)
 
 
 # Shallow copies share functions, and need no stand-ins for them.  An empty name says that

@@ -56,7 +56,13 @@ def generate(n):
 def pickles(obj, protocol):
     """The pickles of an object by different means: pairs of a name and bytes."""
     import cloudpickle
+
+    dispatch = dict(pickle._Pickler.dispatch)
     import dill
+
+    # It teaches the Python pickler of the whole process to save files, among others.
+    pickle._Pickler.dispatch.clear()
+    pickle._Pickler.dispatch.update(dispatch)
 
     yield "value", pickletask.dumps(obj, protocol)
     yield "reference", pickletask.dumps(obj, protocol, code="reference")
