@@ -93,8 +93,9 @@ may_be_finaliser(const crossing *x)
 int
 crossing_is_safe(const crossing *x, int way)
 {
-    return distance_is_safe(way, x->distance)
-           || (crossing_is_known(x, way) && !may_be_finaliser(x));
+    /* The distance alone doesn't say it: there are more ways to drop an operand
+     * than can be measured. */
+    return crossing_is_known(x, way) && !may_be_finaliser(x);
 }
 
 int

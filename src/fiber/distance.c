@@ -46,13 +46,6 @@ distance_is_known(int way, Py_ssize_t distance)
     return is_among(distances_of(way), distance);
 }
 
-int
-distance_is_safe(int way, Py_ssize_t distance)
-{
-    return is_among(distances_of(way), distance)
-           && !is_among(distances_of(DISTANCE_FINALISER), distance);
-}
-
 static void
 note(int way, Py_ssize_t distance)
 {

@@ -38,8 +38,4 @@ enum {
 /* Does the way make this distance? */
 int distance_is_known(int way, Py_ssize_t distance);
 
-/* The same, and no finaliser does, so that the operands of the instruction are
- * known to be alive? */
-int distance_is_safe(int way, Py_ssize_t distance);
-
 #endif
