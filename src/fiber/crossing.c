@@ -93,8 +93,8 @@ may_be_finaliser(const crossing *x)
 int
 crossing_is_safe(const crossing *x, int way)
 {
-    /* The distance alone doesn't say it: there are more ways to drop an operand
-     * than can be measured. */
+    /* The distance alone doesn't say it: there are more ways to drop an
+     * operand than can be measured. */
     return crossing_is_known(x, way) && !may_be_finaliser(x);
 }
 
