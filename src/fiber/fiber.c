@@ -83,7 +83,7 @@ fiber_check(const fiber *f)
 
 /* ---- the thread's parked fibers, by time ------------------------------ */
 
-static void
+static inline void
 park(fiber_thread *t, fiber *f)
 {
     if (f == &t->main || f->stuck) {
@@ -101,8 +101,8 @@ park(fiber_thread *t, fiber *f)
     t->parked++;
 }
 
-void
-fiber_unpark(fiber *f)
+static inline void
+unpark(fiber *f)
 {
     fiber_thread *t = f->thread;
     if (f->state != FIBER_PARKED || f == &t->main || f->stuck) {
@@ -122,6 +122,12 @@ fiber_unpark(fiber *f)
     }
     f->colder = f->warmer = NULL;
     t->parked--;
+}
+
+void
+fiber_unpark(fiber *f)
+{
+    unpark(f);
 }
 
 /* Makes the coldest fibers soft, until no more than the limit are parked.
@@ -158,8 +164,8 @@ fiber_set_parked_limit(Py_ssize_t limit)
 
 /* What has to wait until the running fiber is in order.  Keeps the exception
  * that may be set. */
-static void
-settle(fiber_thread *t)
+static Py_NO_INLINE void
+settle_now(fiber_thread *t)
 {
     if (t->parked > parked_limit) {
         PyObject *type, *value, *traceback;
@@ -169,6 +175,14 @@ settle(fiber_thread *t)
     }
     if (t->unsettled) {
         the_hooks->settle(t);
+    }
+}
+
+static inline void
+settle(fiber_thread *t)
+{
+    if (t->unsettled || t->parked > parked_limit) {
+        settle_now(t);
     }
 }
 
@@ -317,7 +331,7 @@ fiber_switch(fiber_thread *t, fiber *to, const fiber_call *call)
     from->stuck = call == NULL;
     from->state = FIBER_PARKED;
     park(t, from);
-    fiber_unpark(to);
+    unpark(to);
     t->current = to;
     tools_leave(&mark, to->stack);
     stack_swap(&from->sp, to->sp, NULL);
@@ -437,13 +451,11 @@ error:
     return NULL;
 }
 
-fiber_thread *
-fiber_thread_get(void)
+/* Out of line, so that the quick way saves no registers. */
+static Py_NO_INLINE fiber_thread *
+thread_find(void)
 {
-    fiber_thread *t = this_thread;
-    if (t != NULL && interp_is_active(t->tstate)) {
-        return t;
-    }
+    fiber_thread *t = NULL;
     PyObject *dict = PyThreadState_GetDict();
     PyObject *capsule = NULL;
     if (dict != NULL) {
@@ -460,6 +472,16 @@ fiber_thread_get(void)
     }
     this_thread = t;
     return t;
+}
+
+fiber_thread *
+fiber_thread_get(void)
+{
+    fiber_thread *t = this_thread;
+    if (t != NULL && interp_is_active(t->tstate)) {
+        return t;
+    }
+    return thread_find();
 }
 
 int

@@ -74,7 +74,7 @@ tasklet_leave(tasklet *t, PyObject *value)
     assert(t->tempval == NULL);
     t->kind = TEMPVAL_VALUE;
     if (value == (PyObject *)t) {
-        t->kind = TEMPVAL_SELF;
+        tasklet_leave_self(t);
     }
     else if (bomb_check(value)) {
         t->kind = TEMPVAL_BOMB;

@@ -100,6 +100,14 @@ void tasklet_claim(scheduler *s, tasklet *t);
 /* Leaves a value, or what is in a bomb. The slot must be empty. */
 void tasklet_leave(tasklet *t, PyObject *value);
 
+/* Leaves the tasklet itself. */
+static inline void
+tasklet_leave_self(tasklet *t)
+{
+    assert(t->tempval == NULL);
+    t->kind = TEMPVAL_SELF;
+}
+
 /* Takes what is there, and empties the slot. New reference, an exception
  * instance if *kind is TEMPVAL_BOMB. */
 static inline PyObject *

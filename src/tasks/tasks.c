@@ -12,10 +12,15 @@
 /* ---- switching -------------------------------------------------------- */
 
 /* Leaves value, or the tasklet itself for NULL, for the running one. */
-static void
+static inline void
 leave(tasklet *me, PyObject *value)
 {
-    tasklet_leave(me, value == NULL ? (PyObject *)me : value);
+    if (value == NULL) {
+        tasklet_leave_self(me);
+    }
+    else {
+        tasklet_leave(me, value);
+    }
 }
 
 static const arguments_spec retval_spec = {"schedule", 0, 1, {"retval"}};
