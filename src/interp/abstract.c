@@ -219,15 +219,18 @@ set_free_variables(work *w, int pc, int oparg)
     return 0;
 }
 
-static int
-tuple_of_strings(PyObject *tuple)
+int
+abstract_is_strings(PyObject *value)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
-        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(tuple, i))) {
+    if (!PyTuple_CheckExact(value)) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(value, i))) {
             return 0;
         }
     }
-    return PyTuple_GET_SIZE(tuple) > 0;
+    return PyTuple_GET_SIZE(value) > 0;
 }
 
 static int
@@ -251,7 +254,7 @@ load_const(work *w, int pc, int oparg, analysis_kinds *result)
         *result = KIND_NONE;
     }
     else if (constant != NULL && PyTuple_CheckExact(constant)) {
-        *result = tuple_of_strings(constant) ? KIND_STRINGS : KIND_TUPLE;
+        *result = abstract_is_strings(constant) ? KIND_STRINGS : KIND_TUPLE;
     }
     else if (constant != NULL && PyUnicode_CheckExact(constant)) {
         *result = KIND_STRING;

@@ -130,6 +130,10 @@ jump_target(const analysis_instruction *in)
  * Always -1. */
 int abstract_fail(work *w, int pc, const char *what);
 
+/* Is it a tuple of strings, one at least? A template has one more than it has
+ * interpolations, and relies on it. */
+int abstract_is_strings(PyObject *value);
+
 /* A block of `count` zeros (owned by the caller), or NULL with MemoryError. */
 void *abstract_zeros(size_t count, size_t size);
 

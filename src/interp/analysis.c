@@ -513,21 +513,6 @@ is_index(PyObject *value)
            && PyLong_AsLong(value) <= PY_SSIZE_T_MAX / 4;
 }
 
-/* A template has a string more than interpolations, and relies on it. */
-static int
-is_strings(PyObject *value)
-{
-    if (!PyTuple_CheckExact(value) || PyTuple_GET_SIZE(value) == 0) {
-        return 0;
-    }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); i++) {
-        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(value, i))) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* The type is static, which no program can make. */
 static int
 is_interpolation(PyObject *value)
@@ -569,7 +554,7 @@ analysis_accepts(analysis_kinds kinds, PyObject *value, const analysis *self)
            || ((kinds & KIND_SEQUENCE) && INTERP_IS_INDEXED(value))
            || ((kinds & KIND_INDEX) && is_index(value))
            || ((kinds & KIND_STRING) && PyUnicode_CheckExact(value))
-           || ((kinds & KIND_STRINGS) && is_strings(value))
+           || ((kinds & KIND_STRINGS) && abstract_is_strings(value))
            || ((kinds & KIND_INTERPOLATION) && is_interpolation(value));
 }
 
