@@ -57,7 +57,7 @@ _REDUCERS |= {
     **builtin_types.REDUCERS,
     type(iter(set())): _core._reduce_set_iterator,
     **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
-    **dict.fromkeys(_core._ITERATORS, getattr(_core, "_reduce_iterator", None)),
+    **dict.fromkeys(_core._ITERATORS, _core._reduce_iterator),
 }
 
 

@@ -36,8 +36,11 @@
 #define INTERP_FUNCTION_TYPE_PARAMS 0
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 0
-/* Has itertools reducers of its own? */
+/* Has itertools reducers of its own, but for these two? */
 #define INTERP_PICKLES_ITERTOOLS 1
+#define INTERP_HAS_BATCHED 0
+#define INTERP_BATCHED_IS_STRICT 0
+#define INTERP_PAIRWISE_HAS_RESULT 0
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 1

@@ -1,5 +1,5 @@
-/* The iterators of the module itertools, which CPython pickles up to 3.13 and
- * not since.  Modules/itertoolsmodule.c keeps them to itself. */
+/* The iterators of the module itertools, of which CPython pickles most up to
+ * 3.13 and none since.  Modules/itertoolsmodule.c keeps them to itself. */
 #ifndef PICKLETASK_INTERP_ITERTOOLS_H
 #define PICKLETASK_INTERP_ITERTOOLS_H
 
@@ -20,7 +20,9 @@ typedef struct {
     PyObject_HEAD
     PyObject *it;           /* or NULL */
     Py_ssize_t size;
+#if INTERP_BATCHED_IS_STRICT
     _Bool strict;
+#endif
 } batched_object;
 
 typedef struct {
@@ -94,7 +96,9 @@ typedef struct {
     PyObject_HEAD
     PyObject *it;           /* or NULL */
     PyObject *old;          /* or NULL */
+#if INTERP_PAIRWISE_HAS_RESULT
     PyObject *result;
+#endif
 } pairwise_object;
 
 typedef struct {

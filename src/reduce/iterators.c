@@ -7,8 +7,6 @@
 
 static PyObject *nothing;           /* an empty tuple; owned */
 
-#if !INTERP_PICKLES_ITERTOOLS
-
 /* ---- helpers ----------------------------------------------------------- */
 
 /* What makes an iterator like one that is exhausted and has dropped what it
@@ -57,6 +55,83 @@ pack(Py_ssize_t count, PyObject *const *items)
     pack(sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *), \
          (PyObject *[]){__VA_ARGS__})
 
+static int
+corrupt(PyObject *self)
+{
+    if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        PyErr_Format(CorruptStateError,
+                     "can't restore a %.100s iterator: its saved state is "
+                     "damaged", Py_TYPE(self)->tp_name);
+    }
+    return -1;
+}
+
+/* Puts the only item of a tuple, or NULL for an empty one, into a field. The
+ * tuple was checked. */
+static void
+set_optional(PyObject **field, PyObject *tuple)
+{
+    PyObject *value = PyTuple_GET_SIZE(tuple) == 0
+                          ? NULL
+                          : Py_NewRef(PyTuple_GET_ITEM(tuple, 0));
+    Py_XSETREF(*field, value);
+}
+
+static int
+is_optional(PyObject *object)
+{
+    return PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) <= 1;
+}
+
+/* What a kind is reduced to: all are owned. */
+typedef struct {
+    PyObject *arguments;
+    PyObject *keywords;     /* or NULL */
+    PyObject *state;        /* or NULL */
+} parts;
+
+/* ---- those that CPython has never pickled ------------------------------ */
+
+#if INTERP_HAS_BATCHED
+static void
+batched_reduce(PyObject *self, parts *p)
+{
+    batched_object *o = (batched_object *)self;
+    /* The size is gone with the iterator. */
+    p->arguments = Py_BuildValue("(Nn)", substitute_for(or_nothing(o->it)),
+                                 o->it == NULL ? (Py_ssize_t)1 : o->size);
+#if INTERP_BATCHED_IS_STRICT
+    p->keywords = Py_BuildValue("{s:O}", "strict",
+                                o->strict ? Py_True : Py_False);
+#endif
+}
+#endif
+
+static void
+pairwise_reduce(PyObject *self, parts *p)
+{
+    pairwise_object *o = (pairwise_object *)self;
+    p->arguments = PACK(o->it);
+    if (o->it != NULL) {
+        p->state = optional(o->old);
+    }
+}
+
+static int
+pairwise_set(PyObject *self, PyObject *state)
+{
+    if (!is_optional(state)) {
+        return -1;
+    }
+    set_optional(&((pairwise_object *)self)->old, state);
+    return 0;
+}
+
+#if !INTERP_PICKLES_ITERTOOLS
+
+/* ---- those that it pickled until 3.13 ---------------------------------- */
+
 /* The numbers as a tuple. New reference, or NULL with an exception. */
 static PyObject *
 pack_numbers(const Py_ssize_t *numbers, Py_ssize_t count)
@@ -72,18 +147,6 @@ pack_numbers(const Py_ssize_t *numbers, Py_ssize_t count)
         PyTuple_SET_ITEM(result, i, number);
     }
     return result;
-}
-
-static int
-corrupt(PyObject *self)
-{
-    if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_OverflowError)) {
-        PyErr_Clear();
-        PyErr_Format(CorruptStateError,
-                     "can't restore a %.100s iterator: its saved state is "
-                     "damaged", Py_TYPE(self)->tp_name);
-    }
-    return -1;
 }
 
 /* Reads a tuple of numbers, of which number i is at least `least` and at most
@@ -108,32 +171,6 @@ read_numbers(PyObject *tuple, Py_ssize_t *numbers, Py_ssize_t count,
     return 0;
 }
 
-/* Puts the only item of a tuple, or NULL for an empty one, into a field. The
- * tuple was checked. */
-static void
-set_optional(PyObject **field, PyObject *tuple)
-{
-    PyObject *value = PyTuple_GET_SIZE(tuple) == 0
-                          ? NULL
-                          : Py_NewRef(PyTuple_GET_ITEM(tuple, 0));
-    Py_XSETREF(*field, value);
-}
-
-static int
-is_optional(PyObject *object)
-{
-    return PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) <= 1;
-}
-
-/* ---- one kind after the other ------------------------------------------ */
-
-/* What a kind is reduced to: all are owned. */
-typedef struct {
-    PyObject *arguments;
-    PyObject *keywords;     /* or NULL */
-    PyObject *state;        /* or NULL */
-} parts;
-
 static void
 accumulate_reduce(PyObject *self, parts *p)
 {
@@ -154,17 +191,6 @@ accumulate_set(PyObject *self, PyObject *state)
     }
     set_optional(&((accumulate_object *)self)->total, state);
     return 0;
-}
-
-static void
-batched_reduce(PyObject *self, parts *p)
-{
-    batched_object *o = (batched_object *)self;
-    /* The size is gone with the iterator. */
-    p->arguments = Py_BuildValue("(Nn)", substitute_for(or_nothing(o->it)),
-                                 o->it == NULL ? (Py_ssize_t)1 : o->size);
-    p->keywords = Py_BuildValue("{s:O}", "strict",
-                                o->strict ? Py_True : Py_False);
 }
 
 static void
@@ -429,26 +455,6 @@ islice_reduce(PyObject *self, parts *p)
 }
 
 static void
-pairwise_reduce(PyObject *self, parts *p)
-{
-    pairwise_object *o = (pairwise_object *)self;
-    p->arguments = PACK(o->it);
-    if (o->it != NULL) {
-        p->state = optional(o->old);
-    }
-}
-
-static int
-pairwise_set(PyObject *self, PyObject *state)
-{
-    if (!is_optional(state)) {
-        return -1;
-    }
-    set_optional(&((pairwise_object *)self)->old, state);
-    return 0;
-}
-
-static void
 permutations_reduce(PyObject *self, parts *p)
 {
     permutations_object *o = (permutations_object *)self;
@@ -617,6 +623,8 @@ zip_longest_reduce(PyObject *self, parts *p)
     }
 }
 
+#endif  /* !INTERP_PICKLES_ITERTOOLS */
+
 /* ---- the table --------------------------------------------------------- */
 
 typedef struct {
@@ -629,9 +637,13 @@ typedef struct {
 } kind;
 
 static kind kinds[] = {
+#if INTERP_HAS_BATCHED
+    {"batched", sizeof(batched_object), batched_reduce, NULL},
+#endif
+    {"pairwise", sizeof(pairwise_object), pairwise_reduce, pairwise_set},
+#if !INTERP_PICKLES_ITERTOOLS
     {"accumulate", sizeof(accumulate_object), accumulate_reduce,
      accumulate_set},
-    {"batched", sizeof(batched_object), batched_reduce, NULL},
     {"chain", sizeof(chain_object), chain_reduce, chain_set},
     {"combinations", sizeof(combinations_object), combinations_reduce,
      combinations_set},
@@ -645,7 +657,6 @@ static kind kinds[] = {
     {"groupby", sizeof(groupby_object), groupby_reduce, groupby_set},
     {"_grouper", sizeof(grouper_object), grouper_reduce, grouper_set},
     {"islice", sizeof(islice_object), islice_reduce, NULL},
-    {"pairwise", sizeof(pairwise_object), pairwise_reduce, pairwise_set},
     {"permutations", sizeof(permutations_object), permutations_reduce,
      permutations_set},
     {"product", sizeof(product_object), product_reduce, product_set},
@@ -655,6 +666,7 @@ static kind kinds[] = {
     {"_tee", sizeof(tee_object), tee_reduce, tee_set},
     {"_tee_dataobject", sizeof(tee_data_object), tee_data_reduce, NULL},
     {"zip_longest", sizeof(zip_longest_object), zip_longest_reduce, NULL},
+#endif
 };
 
 /* NULL with an exception if the type isn't one of them. */
@@ -784,16 +796,6 @@ error:
     Py_XDECREF(types);
     return result;
 }
-
-#else
-
-static PyObject *
-find_types(PyObject *module)
-{
-    return Py_NewRef(nothing);
-}
-
-#endif
 
 int
 iterators_setup(PyObject *module)

@@ -9,8 +9,8 @@
 
 #include "interp/interp.h"
 
-/* Adds the reducer, and _ITERATORS: the types that it is for, none where
- * CPython has reducers of its own. 0, or -1 with an exception. */
+/* Adds the reducer, and _ITERATORS: the types that it is for. 0, or -1 with
+ * an exception. */
 int iterators_setup(PyObject *module);
 
 #endif

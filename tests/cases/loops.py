@@ -107,6 +107,7 @@ def loop_over_itertools():
         _collect(itertools.chain([1], (2, 3))),
         _collect(itertools.islice(itertools.count(7), 3)),
         _collect(itertools.product("ab", [1])),
+        _collect(itertools.pairwise([1, 2, 3])),
     )
 
 
