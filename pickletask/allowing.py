@@ -45,6 +45,7 @@ _OURS = {
         "await_coroutine",
         "items_of",
         "keys_of",
+        "method_of",
         "proxy_of",
         "proxy_of_class",
         "values_of",

@@ -14,6 +14,7 @@ __all__ = [
     "await_coroutine",
     "items_of",
     "keys_of",
+    "method_of",
     "proxy_of",
     "proxy_of_class",
     "reduce_builtin",
@@ -85,6 +86,20 @@ def _classes_with(namespace):
             yield referrer
 
 
+_NAMELESS = {
+    kind.__name__: kind
+    for kind in (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+}
+
+
+def method_of(kind, name):
+    """A method of a type that has no name to find it by, such as ``generator.send``."""
+    method = vars(_NAMELESS[kind]).get(name) if kind in _NAMELESS else None
+    if type(method) is not types.MethodDescriptorType:
+        raise _core.CorruptStateError(f"there is no method {kind}.{name} to load")
+    return method
+
+
 def await_coroutine(coroutine):
     """The iterator that ``await`` uses of a coroutine."""
     return types.CoroutineType.__await__(coroutine)
@@ -144,6 +159,8 @@ if super not in copyreg.dispatch_table:  # CPython has a reducer of its own sinc
 
 def reduce_builtin(obj):
     """Reduce an object of one of these types."""
+    if type(obj) is types.MethodDescriptorType:
+        return method_of, (obj.__objclass__.__name__, obj.__name__)
     return REDUCERS.get(type(obj), _reduce_super)(obj)
 
 

@@ -8,7 +8,7 @@ import types
 import pytest
 
 import pickletask
-from pickletask import CorruptStateError, _core
+from pickletask import CorruptStateError, _core, builtin_types
 
 DICT_ITERATORS = {
     "keys": iter,
@@ -226,6 +226,15 @@ def test_shallow_copies_have_the_functions_themselves():
     assert next(copy.copy(iter(local, 2))) == 1
     copied = copy.deepcopy(staticmethod(local))
     assert copied.__func__ is local
+
+
+@pytest.mark.parametrize(
+    "args", [("generator", "__iter__"), ("generator", "mro"), ("type", "mro"), ((), "send")]
+)
+def test_no_other_methods_are_loaded(args):
+    assert builtin_types.method_of("coroutine", "send") is types.CoroutineType.send
+    with pytest.raises(CorruptStateError, match="no method"):
+        builtin_types.method_of(*args)
 
 
 def test_restricted_loads_take_them():

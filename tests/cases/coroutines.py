@@ -190,3 +190,15 @@ def hold_a_coroutine_at_rest():
         return await coroutine
 
     return _run(main())
+
+
+def send_what_is_waited_for_to_a_coroutine():
+    async def work():
+        return await _give(1), suspend(2)
+
+    c = work()
+    first = c.send(None)
+    try:
+        c.send(suspend(3))
+    except StopIteration as stop:
+        return first, stop.value

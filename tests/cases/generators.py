@@ -327,3 +327,14 @@ def recurse_through_generators():
     for x in walk(3):
         log.append(x)
     return log
+
+
+def send_what_is_waited_for():
+    def echo():
+        value = yield
+        while True:
+            value = yield suspend(value)
+
+    g = echo()
+    next(g)
+    return g.send(suspend(1)), [g.send(suspend(2)), g.send([suspend(3)])]
