@@ -161,14 +161,15 @@ def steps(iterator):
     """``__next__`` in a for statement: a generator that takes the place of the iterator."""
     try:
         value = _pending()
-    except StopIteration:
-        return
-    while True:
-        yield value
-        try:
+        while True:
+            yield value
             value = next(iterator)
-        except StopIteration:
-            return
+    except StopIteration:
+        pass
+    except BaseException as error:
+        # Frames of generators can't be hidden.
+        error.__traceback__ = error.__traceback__.tb_next
+        raise
 
 
 # ---- classes ----

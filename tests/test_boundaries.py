@@ -85,6 +85,37 @@ def test_bridge_is_invisible_in_tracebacks(mode):
     assert seen == [["add", "__add__"]] * 2
 
 
+class Steps:
+    """An iterator whose second step suspends, and whose third one fails."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.at -= 1
+        schedule_remove()
+        return 1 // self.at
+
+
+def step(log, steps):
+    for number in steps:
+        log.append(number)
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_bridge_that_iterates_is_invisible_in_tracebacks(mode, at):
+    task = begin(step, [], Steps(at))
+    for t in (copied(copied(task)), task):
+        with pytest.raises(ZeroDivisionError) as caught:
+            while True:
+                t.run()
+        seen = [entry.name for entry in traceback.extract_tb(caught.tb)]
+        assert seen[-2:] == ["step", "__next__"]
+
+
 def test_bridge_is_invisible_to_trace_functions(mode):
     task, events = copied(begin(compare, [], box())), []
 
