@@ -132,8 +132,10 @@ class Policy:
             allowed = self._ask(module, name)
         else:
             parts = name.split(".")
-            prefixes = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
-            allowed = any(f"{module}.{prefix}" in self._names for prefix in prefixes)
+            # Lists: CPython 3.12 and 3.13 crash where they make the function of a generator
+            # expression and memory is lacking.
+            names = [".".join([module, *parts[:count]]) for count in range(1, len(parts) + 1)]
+            allowed = not self._names.isdisjoint(names)
             if not allowed and f"{module}.*" in self._names:
                 return module
         if not allowed:
@@ -177,7 +179,7 @@ def _check_name(name):
         parts.pop()
     elif len(parts) < 2:
         parts = []
-    if not parts or not all(part.isidentifier() or part[:1] == "<" for part in parts):
+    if not parts or not all([part.isidentifier() or part[:1] == "<" for part in parts]):
         raise ValueError(
             f"{name!r} can't be allowed: write 'module.name', or 'module.*' for all of a module"
         )

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 
+import programs
 import pytest
 
 import pickletask
@@ -410,6 +411,57 @@ def test_interrupted_dump_leaves_every_task_as_it_was(error, options):
             task.run()
     where.send("sent")
     assert results == [6, 6, 6, "sent"]
+
+
+class Interrupted(BaseException):
+    pass
+
+
+def interrupting(cls):
+    """A pickler that is interrupted when it comes to the object of a number."""
+
+    class Interrupting(cls):
+        left = 0
+
+        def persistent_id(self, obj):
+            self.left -= 1
+            if self.left == 0:
+                raise Interrupted
+
+    return Interrupting
+
+
+@pytest.mark.parametrize(
+    "cls", [pickle.Pickler, pickle._Pickler, pickletask.Pickler], ids=["C", "Python", "own"]
+)
+@pytest.mark.parametrize("module", programs.modules())
+def test_dump_interrupted_at_any_object_leaves_the_task_as_it_was(cls, module):
+    """Each case, at each suspension: what follows is what follows without pickling."""
+    kind = interrupting(cls)
+    for case in programs.cases():
+        function = programs.find(case)
+        if not case.startswith(module[6:] + ":"):
+            continue
+        trace, dumps, interrupted = [], 0, 0
+        task, outcome = programs.start(function)
+        while programs.step(task, outcome, trace):
+            # All are too many: each suspension has others.
+            for number in range(1 + len(trace) % 7, 400, 7):
+                pickler = kind(io.BytesIO())
+                pickler.left = number
+                try:
+                    pickler.dump((task, outcome))
+                except Interrupted:
+                    interrupted += 1
+                except (pickle.PicklingError, AttributeError, TypeError):
+                    # What only our own pickler takes.
+                    break
+                else:
+                    dumps += 1
+                    break
+            assert task.alive and task.paused
+        assert trace == programs.reference(function), case
+        assert interrupted or not dumps or len(trace) == 1, case
 
 
 # ---- long chains ----------------------------------------------------------

@@ -339,6 +339,10 @@ last_words(tasklet *me)
 {
     PyObject *exception;
 
+    if (!PyErr_Occurred()) {
+        /* CPython forgets it in some places where memory is lacking. */
+        PyErr_NoMemory();
+    }
     if (PyErr_ExceptionMatches(bomb_exit)) {
         PyErr_Clear();
         return NULL;

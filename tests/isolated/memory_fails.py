@@ -10,6 +10,7 @@ import copy
 import gc
 import pickle
 import sys
+import types
 from _testcapi import remove_mem_hooks, set_nomemory
 
 import pickletask
@@ -97,6 +98,79 @@ def handling(log):
         log.append(type(sys.exc_info()[1]).__name__)
 
 
+class Waits:
+    """Its methods wait where C code has called them."""
+
+    def __init__(self, log, method):
+        self.log, self.method = log, method
+        self.wait("__init__")
+
+    def wait(self, method):
+        if method == self.method:
+            inner(self.log)
+
+    def __enter__(self):
+        self.wait("__enter__")
+
+    def __exit__(self, *details):
+        self.wait("__exit__")
+
+    def __add__(self, other):
+        self.wait("__add__")
+        return NotImplemented
+
+
+class Other(Waits):
+    def __add__(self, other):
+        return 0
+
+    def __radd__(self, other):
+        inner(self.log)
+        return 1
+
+
+def constructing(log):
+    log.append(Waits(log, "__init__").method)
+
+
+def entering(log):
+    with Waits(log, "__enter__"):
+        log.append(1)
+
+
+def leaving(log):
+    with Waits(log, "__exit__"):
+        pass
+
+
+def adding(log):
+    log.append(Waits(log, None) + Other(log, None))
+
+
+def keeping(log):
+    try:
+        fails(2)
+    except ZeroDivisionError as error:
+        try:
+            raise LookupError from error
+        except LookupError as second:
+            inner(log)
+            log.append([type(second.__cause__).__name__, second.__cause__.__traceback__ is None])
+
+
+def fails(depth):
+    return fails(depth - 1) if depth else 1 // depth
+
+
+def looping(log):
+    table = {"a": 1, "b": 2}
+    resting = iter(table)
+    for key, value in table.items():
+        if value == 1:
+            inner(log)
+        log.append((key, next(resting)))
+
+
 KINDS = {
     "flat": flat,
     "nested": nested,
@@ -105,6 +179,12 @@ KINDS = {
     "enclosing": enclosing,
     "executed": EXECUTED["executed"],
     "handling": handling,
+    "constructing": constructing,
+    "entering": entering,
+    "leaving": leaving,
+    "adding": adding,
+    "keeping": keeping,
+    "looping": looping,
 }
 
 
@@ -369,6 +449,27 @@ class DumpsSoftly(Dumps):
     soft = True
 
 
+class DumpsByReference(Dumps):
+    act_onwards = None
+    options = {"code": "reference"}
+    key = {}
+
+    def act(self, state):
+        return pickletask.dumps(state[0], **self.options, **self.key)
+
+    def check(self, state, data):
+        task, log = state
+        assert finish(task, log) == self.expected, log
+        if data is not None:
+            copied = pickletask.loads(data, **self.key)
+            assert finish(copied, log_of(copied)) == self.expected
+
+
+class DumpsSealed(DumpsByReference):
+    options = {}
+    key = {"key": b"k" * 32}
+
+
 class Loads(Dumps):
     act_onwards = None
 
@@ -385,6 +486,28 @@ class Loads(Dumps):
     def check(self, state, task):
         if task is not None:
             assert finish(task, log_of(task)) == self.expected
+
+
+class LoadsByReference(Loads):
+    options = {"code": "reference"}
+    how = {}
+
+    def prepare(self):
+        if not hasattr(self, "data"):
+            task, log = suspended(self.kind)
+            self.data = pickletask.dumps(task, **self.options)
+            finish(task, log)
+
+    def act(self, state):
+        return pickletask.loads(self.data, **self.how)
+
+
+class LoadsRestricted(LoadsByReference):
+    how = {"allow": ["__main__.*", "builtins.getattr"]}
+
+
+class LoadsSealed(LoadsByReference):
+    options = how = {"key": b"k" * 32}
 
 
 class LoadsAndRun(Loads):
@@ -472,6 +595,80 @@ class CopyGenerator(Generator):
     def check(self, generator, copied):
         assert list(generator) == [4, 8]
         assert copied is None or list(copied) == [4, 8]
+
+
+@types.coroutine
+def pause(value):
+    return (yield value)
+
+
+async def working():
+    return [await pause(1), await pause(2)]
+
+
+async def asynchronous():
+    yield await pause(1)
+    yield await pause(2)
+
+
+class Coroutine(Generator):
+    """Pickled where it waits; and what ``await`` makes of it."""
+
+    def prepare(self):
+        coroutine = working()
+        coroutine.send(None)
+        return coroutine
+
+    def act_onwards(self, coroutine):
+        _core._reduce_generator(coroutine)
+
+    def check(self, coroutine, data):
+        for each in [coroutine] if data is None else [coroutine, pickle.loads(data)]:
+            assert each.send("a") == 2
+            try:
+                each.send("b")
+            except StopIteration as stop:
+                assert stop.value == ["a", "b"]
+
+
+class AsyncGenerator(Coroutine):
+    def prepare(self):
+        generator = asynchronous()
+        step = generator.asend(None)
+        step.send(None)
+        try:
+            step.send("a")
+        except StopIteration as stop:
+            assert stop.value == "a"
+        return generator
+
+    def check(self, generator, data):
+        for each in [generator] if data is None else [generator, pickle.loads(data)]:
+            step = each.asend(None)
+            assert step.send(None) == 2
+            try:
+                step.send("b")
+            except StopIteration as stop:
+                assert stop.value == "b"
+
+
+class LoadCoroutine(Coroutine):
+    act_onwards = None
+
+    def prepare(self):
+        if not hasattr(self, "data"):
+            self.data = pickle.dumps(super().prepare())
+
+    def act(self, state):
+        return pickle.loads(self.data)
+
+    def check(self, state, loaded):
+        if loaded is not None:
+            super().check(loaded, None)
+
+
+class LoadAsyncGenerator(LoadCoroutine, AsyncGenerator):
+    pass
 
 
 class RefuseDump:

@@ -6,12 +6,16 @@ With PYTHONMALLOC=malloc Python counts nothing: then the tool that wants it so i
 import copy
 import gc
 import pickle
+import random
 import sys
 import traceback
+import types
 import weakref
 
+import mutants
+
 import pickletask
-from pickletask import run, schedule_remove, tasklet
+from pickletask import channel, run, schedule, schedule_remove, tasklet
 
 REPEAT = 100 if sys.getallocatedblocks() else 5
 ROUNDS = 5
@@ -102,13 +106,67 @@ def with_many_locals(log):
     return [a, b, wait(log), (lambda: (a, b, c, d, e, f))]
 
 
+class Waits:
+    """Its methods wait where C code has called them."""
+
+    def __init__(self, log, at_once=False):
+        self.log = log
+        if at_once:
+            wait(log)
+
+    def __enter__(self):
+        wait(self.log)
+
+    def __exit__(self, *details):
+        pass
+
+    def __add__(self, other):
+        wait(self.log)
+
+    def __getattr__(self, name):
+        if name != "missing":
+            raise AttributeError(name)
+        wait(self.log)
+
+
+def construct(log):
+    Waits(log, True)
+
+
+def enter(log):
+    with Waits(log):
+        pass
+
+
+def add(log):
+    Waits(log) + 1
+
+
+def look_up(log):
+    return Waits(log).missing
+
+
+def fail(log):
+    try:
+        raise KeyError(log[0])
+    except IndexError:
+        wait(log)
+
+
+def loop_over_a_dict(log):
+    for _ in {"a": 1, "b": 2}.items():
+        wait(log)
+        break
+
+
+BELOW_C = {construct, add, look_up, enter, step, send, send_to_coroutine}
 SPACE = {"wait": wait}
 exec("def executed(log):\n    wait(log)", SPACE)
 KINDS = {
     f.__name__: f
     for f in (
         wait, iterate, step, send, send_to_coroutine, handle, nest, nest_deep, enclose,
-        with_many_locals, SPACE["executed"],
+        with_many_locals, construct, enter, add, look_up, fail, loop_over_a_dict, SPACE["executed"],
     )
 }  # fmt: skip
 
@@ -245,6 +303,117 @@ def load_damaged(function):
             pass
 
 
+def load_damaged_state(function):
+    for number in range(12):
+        r = random.Random(number)
+        mutator = mutants.Mutator(saved(function), r, [None, 0, -1, "x", (), function])
+        mutator.targets = [r.randrange(1, 9)]
+        try:
+            task, _ = mutator.load()
+            task.kill()
+        except Exception:
+            pass
+
+
+def load_by_reference(function):
+    if function.__module__ == "__main__":
+        task, log = start(function)
+        data = pickletask.dumps((task, log), code="reference")
+        finish(*pickletask.loads(data))
+        try:
+            finish(*pickletask.loads(data, allow=["__main__.*"]))
+        except pickletask.NotAllowedError:
+            # What the task waits in below C code.
+            assert function in BELOW_C, function
+        finish(task, log)
+
+
+def load_sealed(function):
+    task, log = start(function)
+    data = pickletask.dumps((task, log), key=b"k" * 32)
+    try:
+        pickletask.loads(data[:-1], key=b"k" * 32)
+    except pickletask.SealError:
+        pass
+    finish(*pickletask.loads(data, key=b"k" * 32))
+    finish(task, log)
+
+
+def look_inside(function):
+    str(pickletask.inspect(saved(function)))
+
+
+def talk(function):
+    where, log = channel(), []
+
+    def receive():
+        function(where.receive())
+
+    task = tasklet(receive)()
+    task.run()
+    where.send(log)
+    finish(task, log)
+
+
+def receive_from(where):
+    where.receive()
+
+
+def end_channel(function):
+    where = channel()
+    tasks = [tasklet(receive_from)(where) for _ in range(2)]
+    run()
+    assert where.balance == -2
+    for task in pickle.loads(pickle.dumps([tasks, where]))[0] + tasks:
+        task.kill()
+
+
+def switch(function):
+    tasks = [tasklet(schedule)() for _ in range(2)]
+    schedule()
+    run()
+    del tasks
+    with Softly():
+        tasklet(schedule)()
+        run()
+    finish(*start(function))
+
+
+def rest():
+    try:
+        yield 1
+    finally:
+        yield 2
+
+
+@types.coroutine
+def pause():
+    yield 1
+
+
+async def work():
+    async for value in asynchronous():
+        return value
+
+
+async def asynchronous():
+    yield await pause()
+
+
+def copy_generators(function):
+    for make in rest, work:
+        resting = make()
+        resting.send(None)
+        for copied in (pickle.loads(pickle.dumps(make())), copy.deepcopy(make())):
+            copied.close()
+        if make is rest:
+            assert list(pickle.loads(pickle.dumps(resting))) == [2]
+            assert list(copy.deepcopy(resting)) == [2]
+            resting.throw(KeyError)
+        resting.close()
+    pickle.loads(pickle.dumps(asynchronous()))
+
+
 def copy_deeply(function):
     task, log = start(function)
     again, other = copy.deepcopy((task, log))
@@ -302,7 +471,8 @@ OPERATIONS = {
     for f in (
         resume, resume_softly, throw, throw_softly, kill, kill_softly, drop, drop_softly, dump,
         dump_softly, load_and_run, load_and_kill, load_and_drop, load_and_dump, load_damaged,
-        copy_deeply, never_loaded, lost, lost_softly, refused,
+        copy_deeply, never_loaded, lost, lost_softly, refused, load_damaged_state,
+        load_by_reference, load_sealed, look_inside, talk, end_channel, switch, copy_generators,
     )
 }  # fmt: skip
 
