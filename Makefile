@@ -2,7 +2,7 @@
 # something it is made from has changed. The work is in .ci/*.py; this file gives it names.
 #
 #   PYTHON=...    the interpreter to use (default: the first supported one found)
-#   PYTHONS=...   those that test-all uses (default: every supported one found) and test-flavours
+#   PYTHONS=...   those that test-all and fuzz use (default: every supported one found) and test-flavours
 #                 (default: the newest one)
 #   ARGS=...      arguments of the demo, of pytest, of the benchmarks, or of pythons
 #   CC, CFLAGS    the C compiler and flags to add
@@ -14,14 +14,15 @@ export PYTHON
 
 run = @sh .ci/python .ci
 
-.PHONY: help demo test test-all test-flavours test-cpython test-arm64 asan valgrind pythons bench check \
-	format clean
+.PHONY: help demo test test-all test-flavours test-cpython test-arm64 fuzz asan valgrind pythons bench \
+	check format clean
 
 help:
 	@echo 'make demo           run the demonstration; ARGS="--help" lists its options'
 	@echo 'make test           run the test suite; ARGS="-k word" goes to pytest'
 	@echo 'make test-all       run the suite on every supported Python found'
 	@echo 'make test-flavours  run it with -X dev, -X importtime, -X perf, a fixed hash seed, and the JIT'
+	@echo 'make fuzz           thousands of random programs and damaged pickles on each Python; takes hours'
 	@echo 'make asan           run the suite with AddressSanitizer and UBSan'
 	@echo 'make valgrind       run the suite in valgrind; takes hours'
 	@echo 'make test-cpython   run the tests of CPython itself in tasklets'
@@ -31,7 +32,7 @@ help:
 	@echo 'make check          format, layers, warnings as errors, stubs'
 	@echo 'make format         format the Python files'
 	@echo 'make clean          remove all that these commands made'
-	@echo 'Variables: PYTHON, PYTHONS (of test-all, test-flavours), ARGS, CC, CFLAGS'
+	@echo 'Variables: PYTHON, PYTHONS (of test-all, fuzz, test-flavours), ARGS, CC, CFLAGS'
 
 # -P: the checkout's pickletask/ has no compiled core and must not hide the installed one.
 demo:
@@ -42,6 +43,10 @@ test:
 
 test-all:
 	$(run)/test_all.py --pythons '$(PYTHONS)' $(ARGS)
+
+fuzz: export PICKLETASK_FUZZ = 1
+fuzz:
+	$(run)/test_all.py --pythons '$(PYTHONS)' -rP tests/test_differential.py tests/test_corruption.py $(ARGS)
 
 asan:
 	$(run)/test_tool.py asan $(ARGS)

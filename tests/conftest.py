@@ -6,6 +6,7 @@ or import them: ``from conftest import run_isolated``.
 
 import os
 import pickle
+import random
 import re
 import shlex
 import signal
@@ -19,6 +20,22 @@ import pytest
 
 #: How many times slower everything runs, because a tool watches. Who repeats does so less often.
 SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
+
+#: How much the tests try that make up programs and damage pickles: in every run of the suite,
+#: and with ``make fuzz``. Mutants are counted for each of what is damaged (see mutants.py).
+FUZZ = "PICKLETASK_FUZZ" in os.environ
+PROGRAMS = 5000 if FUZZ else max(300 // SLOWDOWN, 5)
+STATE_MUTANTS = 20_000 if FUZZ else 10_000
+BYTE_MUTANTS = 30_000 if FUZZ else 0  # at least; each byte is damaged in several ways always
+
+#: What they try follows from this number. The suite tries the same in every run.
+SEED = int(os.environ.get("PICKLETASK_FUZZ_SEED", random.randrange(10**6) if FUZZ else 0))
+
+
+def pytest_report_header(config):
+    """Say how to repeat what was tried."""
+    return f"seed: PICKLETASK_FUZZ_SEED={SEED}"
+
 
 try:
     import hypothesis
@@ -34,10 +51,7 @@ else:
         derandomize=True,
         database=None,
     )
-    hypothesis.settings.register_profile(
-        "fuzz", deadline=None, print_blob=True, max_examples=5000, derandomize=False
-    )
-    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+    hypothesis.settings.load_profile("ci")
 
 TESTS = Path(__file__).resolve().parent
 

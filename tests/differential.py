@@ -1,18 +1,35 @@
-"""Random programs that suspend: their source text, and how they are run.
+"""Random programs that suspend: how they are run, and what they use.
 
-``program(suspend, log)`` of such a source calls ``suspend(number)`` again and again, appends to
-LOG what it sees, and always ends. Nothing of it depends on where it runs or on what ran before.
+grammar.py writes them. Each is run straight through, and in copies made wherever it suspends; both
+must leave the same trace.
 """
 
+import functools
 import importlib
-import sys
+import re
 import types
+import warnings
 from pathlib import Path
 
 import programs
-from hypothesis import strategies as st
 
-IMPORTS = "from differential import Manager, Oops\n\nG = 1\n\n\n"
+HEADER = """\
+import collections, contextlib, functools, itertools, sys
+from differential import (
+    AsyncManager, Manager, Oops, Thing, chain, change, collect, decorate, descend, drive, enter,
+    pause_twice, quiet, transparent,
+)
+
+G = 1
+
+
+"""
+
+# ---- what they use --------------------------------------------------------
+
+
+class Oops(Exception):
+    """What programs raise beside Python's own exceptions."""
 
 
 class Manager:
@@ -30,417 +47,197 @@ class Manager:
         return self.suppress
 
 
-class Oops(Exception):
-    """What programs raise beside Python's own exceptions."""
+class AsyncManager:
+    """One for coroutines, which waits for the driver and for the task."""
+
+    def __init__(self, suspend, log, name):
+        self.suspend, self.log, self.name = suspend, log, name
+
+    async def __aenter__(self):
+        self.log.append(("enter", await pause_twice(self.suspend, self.name)))
+        return self.name
+
+    async def __aexit__(self, kind, value, traceback):
+        self.log.append(("exit", self.suspend(self.name), repr(value)))
+        return isinstance(value, Oops)
 
 
-class Writer:
-    """Writes one program, each choice of which is drawn by hypothesis."""
+class Thing:
+    """The base of all classes of programs: each method of theirs overrides one of these."""
 
-    def __init__(self, draw, global_writes):
-        self.draw = draw
-        self.global_writes = global_writes
-        self.lines = []
-        self.indent = 0
-        self.names = 0
-        self.points = 0
-        self.budget = draw(st.integers(4, 26))  # statements
+    __match_args__ = ("n",)
 
-    # ---- choices and lines
+    def __init__(self, suspend, log, n=1):
+        self.suspend, self.log, self.n, self.left = suspend, log, n, 2
 
-    def pick(self, *things):
-        return self.draw(st.sampled_from(things))
+    @classmethod
+    def make(cls, suspend, log, n):
+        return cls(suspend, log, n)
 
-    def number(self, low, high):
-        return self.draw(st.integers(low, high))
+    @property
+    def prop(self):
+        return self.n
 
-    def maybe(self):
-        return self.draw(st.booleans())
+    @prop.setter
+    def prop(self, value):
+        self.n = value
 
-    def fresh(self, prefix):
-        self.names += 1
-        return f"{prefix}{self.names}"
+    def method(self, x):
+        return self.n + x
 
-    def line(self, text):
-        self.lines.append("    " * self.indent + text)
+    def __enter__(self):
+        return self.n
 
-    def block(self, head, scope, depth, **changes):
-        self.line(head)
-        self.indent += 1
-        self.body(scope.inside(**changes), depth - 1)
-        self.indent -= 1
+    def __exit__(self, *details):
+        return False
 
-    # ---- expressions: all are ints, or raise
+    def __iter__(self):
+        return self
 
-    def point(self):
-        self.points += 1
-        return f"suspend({self.points})"
+    def __next__(self):
+        self.left -= 1
+        if self.left < 0:
+            raise StopIteration
+        return self.n
 
-    def atom(self, scope):
-        kind = self.number(0, 7)
-        if kind <= 2 and scope.suspends:
-            return self.point()
-        if kind <= 5 and scope.variables:
-            return self.pick(*scope.variables)
-        if kind == 6:
-            return "G"
-        return str(self.number(0, 9))
+    def __call__(self, x, *, k=1):
+        return self.n + x * k
 
-    def expression(self, scope, depth=2):
-        if depth == 0 or self.maybe():
-            return self.atom(scope)
-        a = self.expression(scope, depth - 1)
-        b = self.expression(scope, depth - 1)
-        kind = self.number(0, 15)
-        if kind == 0:
-            return f"({a} // {b})"
-        if kind == 1:
-            return f"({a} if {b} else {self.atom(scope)})"
-        if kind == 2:
-            return f"({a} {self.pick('and', 'or')} {b})"
-        if kind == 3:
-            return f"int({a} {self.pick('<', '==', '!=')} {b} < {self.atom(scope)})"
-        if kind == 4:
-            v = self.fresh("v")
-            return f"sum([{v} + {a} for {v} in {self.iterable(scope)} if {b} + {v}])"
-        if kind == 5:
-            v = self.fresh("v")
-            return f"sum({{{v}: {a} for {v} in {self.iterable(scope)}}}.values()) + {b}"
-        if kind == 6:
-            v, w = self.fresh("v"), self.fresh("v")
-            return f"len({{({v}, {w} + {b}) for {v} in (1, {a}) for {w} in range(2)}})"
-        if kind == 7:
-            c, d, e = self.atom(scope), self.atom(scope), self.atom(scope)
-            return f"len(f'{{{c}}}<{{{d}:>4}}>{{{e}!r}}')"
-        if kind == 8:
-            return f"[{a}, *({b}, {self.atom(scope)}), *range(2)][{self.number(0, 5)}]"
-        if kind == 9:
-            return f"{{1: {a}, **{{2: {b}}}}}[{self.pick(1, 2)}]"
-        if kind == 10 and scope.calls:
-            return self.call(scope, a, b)
-        if kind == 11:
-            return f"max({a}, {b}, key=None)"
-        if kind == 12:
-            x = self.fresh("x")
-            inner = scope.inside(variables=[*scope.variables, x], suspends=scope.suspends)
-            return f"(lambda {x}, y={a}: {self.expression(inner, 1)} + y)({b})"
-        return f"({a} {self.pick('+', '-', '*')} {b})"
+    def __getitem__(self, key):
+        return key
 
-    def call(self, scope, a, b):
-        name, kind = self.pick(*scope.calls)
-        if kind == "closure":
-            return f"{name}({a})"
-        shape = self.number(0, 3)
-        if shape == 0:
-            return f"{name}(suspend, log, {a}, {b})"
-        if shape == 1:
-            return f"{name}(suspend, log, b={b}, a={a})"
-        if shape == 2:
-            return f"{name}(suspend, log, {a})"
-        return f"{name}(suspend, log, {a}, {b}, {self.atom(scope)}, k={self.atom(scope)})"
+    def __setitem__(self, key, value):
+        self.n = key
 
-    def iterable(self, scope):
-        kind = self.number(0, 7)
-        a, b = self.atom(scope), self.atom(scope)
-        return [
-            f"range({self.number(0, 3)})",
-            f"[{a}, {b}]",
-            f"({a}, {b})",
-            f"{{{a}: {b}}}",
-            f"{{1: {a}, 2: {b}}}.values()",
-            f"map(abs, [{a}, -1])",
-            f"reversed([{a}, {b}])",
-            f"filter(None, ({a}, {b}))",
-        ][kind]
+    def __delitem__(self, key):
+        self.n = key
 
-    # ---- statements
+    def __getattr__(self, name):
+        if name == "missing":
+            return 0
+        raise AttributeError(name)
 
-    def body(self, scope, depth):
-        count = self.number(1, 3)
-        before = len(self.lines)
-        for _ in range(count):
-            if self.budget <= 0:
-                break
-            self.budget -= 1
-            self.statement(scope, depth)
-        if len(self.lines) == before:
-            self.line(f"log.append({self.atom(scope)})")
+    def __add__(self, other):
+        return self.n
 
-    def statement(self, scope, depth):
-        simple = [
-            self.assign, self.assign, self.log, self.log, self.augment, self.unpack, self.delete,
-            self.leave, self.raise_, self.make_generator, self.step_generator,
-        ]  # fmt: skip
-        compound = [
-            self.if_, self.for_, self.for_, self.while_, self.try_, self.try_, self.with_,
-            self.closure, self.for_generator, self.for_generator, self.groups, self.match_,
-        ]  # fmt: skip
-        if self.global_writes:
-            simple.append(self.write_global)
-        self.pick(*(simple if depth == 0 else simple + compound * 2))(scope, depth)
+    def __rsub__(self, other):
+        return self.n
 
-    def assign(self, scope, depth):
-        name = self.pick("a", "b", "c", "d")
-        if name in scope.frozen:
-            name = "a"
-        self.line(f"{name} = {self.expression(scope)}")
-        if name not in scope.variables:
-            scope.variables.append(name)
+    def __mul__(self, other):
+        return self.n
 
-    def log(self, scope, depth):
-        self.line(f"log.append(({self.expression(scope)}, {self.atom(scope)}))")
+    __rmul__ = __mul__
 
-    def augment(self, scope, depth):
-        if scope.variables:
-            name = self.pick(*scope.variables)
-            self.line(f"{name} {self.pick('+=', '-=', '|=')} {self.expression(scope)}")
-        else:
-            self.log(scope, depth)
+    def __iadd__(self, other):
+        self.n += other
+        return self
 
-    def unpack(self, scope, depth):
-        a, b = self.atom(scope), self.atom(scope)
-        self.line(f"a, (b, *rest) = {a}, ({b}, *[{self.atom(scope)}] * 2)")
-        self.line("c = len(rest)")
-        scope.variables.extend({"a", "b", "c"} - set(scope.variables))
+    def __neg__(self):
+        return -self.n
 
-    def delete(self, scope, depth):
-        if scope.variables and scope.deletes:
-            # Those who read it after that see an UnboundLocalError.
-            self.line(f"del {self.pick(*scope.variables)}")
-        else:
-            self.log(scope, depth)
+    def __lt__(self, other):
+        return True
 
-    def write_global(self, scope, depth):
-        if scope.nested:
-            self.log(scope, depth)
-        else:
-            self.line(f"G {self.pick('=', '+=')} {self.expression(scope, 1)}")
+    def __eq__(self, other):
+        return self is other
 
-    def leave(self, scope, depth):
-        kinds = ["return", "yield"] if scope.generator else ["return"]
-        kind = self.pick(*kinds, *(["break", "continue"] if scope.loop else []))
-        if kind == "yield":
-            self.line(f"yield {self.expression(scope, 1)}")
-            return
-        value = f" {self.expression(scope, 1)}" if kind == "return" else ""
-        if self.maybe():
-            self.line(f"if {self.expression(scope, 1)}:")
-            self.line(f"    {kind}{value}")
-        else:
-            self.line(f"{kind}{value}")
+    def __contains__(self, item):
+        return item == self.n
 
-    def raise_(self, scope, depth):
-        kind = self.pick("ValueError", "KeyError", "Oops", "ZeroDivisionError")
-        if scope.handler and self.maybe():
-            new = f"raise {kind}({self.atom(scope)}) from error"
-            self.line(self.pick("raise", new, "raise error"))
-        else:
-            self.line(f"if {self.atom(scope)} % 2:")
-            self.line(f"    raise {kind}({self.atom(scope)})")
+    def __bool__(self):
+        return bool(self.n)
 
-    def if_(self, scope, depth):
-        self.block(f"if {self.expression(scope)}:", scope, depth)
-        if self.maybe():
-            self.block(f"elif {self.expression(scope, 1)}:", scope, depth)
-        if self.maybe():
-            self.block("else:", scope, depth)
-
-    def for_(self, scope, depth):
-        v = self.fresh("i")
-        kind = self.number(0, 3)
-        if kind == 0:
-            w = self.fresh("j")
-            source = self.pick(
-                f"enumerate({self.iterable(scope)})",
-                # Views of dicts can't be pickled: none may wait there for the second one.
-                f"zip(list({self.iterable(scope)}), {self.iterable(scope)})",
-                f"{{1: {self.atom(scope)}, 2: {self.atom(scope)}}}.items()",
-            )
-            names, target = [v, w], f"{v}, {w}"
-        else:
-            names, target, source = [v], v, self.iterable(scope)
-        variables = [*scope.variables, *names]
-        self.block(f"for {target} in {source}:", scope, depth, variables=variables, loop=True)
-        if self.maybe():
-            self.block("else:", scope, depth)
-
-    def while_(self, scope, depth):
-        v = self.fresh("n")
-        self.line(f"{v} = 0")
-        test = self.pick(f"{v} < {self.number(1, 3)}", f"({v} < 2 and {self.atom(scope)} + 1)")
-        self.line(f"while {test}:")
-        self.indent += 1
-        self.line(f"{v} += 1")
-        self.body(scope.inside(loop=True), depth - 1)
-        self.indent -= 1
-        if self.maybe():
-            self.block("else:", scope, depth)
-
-    def try_(self, scope, depth):
-        self.block("try:", scope, depth)
-        handlers = self.number(0, 2)
-        for kind in self.draw(st.permutations(["ValueError", "(KeyError, Oops)"]))[:handlers]:
-            self.block(f"except {kind} as error:", scope, depth, handler=True)
-        if self.maybe() or not handlers:
-            self.block("except Exception as error:", scope, depth, handler=True)
-            self.line("    log.append((type(error).__name__, error.args))")
-            handlers += 1
-        if self.maybe():
-            self.block("else:", scope, depth)
-        if self.maybe():
-            self.block("finally:", scope, depth, loop=False, leaves=False)
-
-    def groups(self, scope, depth):
-        if hasattr(sys, "gettotalrefcount"):
-            # CPython's debug builds assert that an exception in except* has a traceback, which a
-            # copy has lost.
-            self.line("pass")
-            return
-        inner = scope.inside(loop=False, flat=True)
-        self.line("try:")
-        self.line(f"    log.append({self.expression(scope)})")
-        self.line("    raise ExceptionGroup('g', [ValueError(1), KeyError(2), Oops(3)])")
-        self.line("except* ValueError as error:")
-        self.line(f"    log.append([{self.atom(inner)}, repr(error.exceptions)])")
-        self.line("except* (KeyError, Oops) as error:")
-        self.line(f"    log.append([{self.expression(inner, 1)}, repr(error.exceptions)])")
-        if self.maybe():
-            self.line(f"    raise Oops({self.atom(scope)})")
-
-    def with_(self, scope, depth):
-        count = self.number(1, 2)
-        items = [
-            f"Manager(log, {self.atom(scope)}, {self.maybe()}) as {self.fresh('m')}"
-            for _ in range(count)
-        ]
-        self.block(f"with {', '.join(items)}:", scope, depth)
-
-    def match_(self, scope, depth):
-        a, b = self.expression(scope, 1), self.atom(scope)
-        self.line(f"match [{a}, {b}]:")
-        self.indent += 1
-        self.block(f"case [0 | 1, mx] if {self.atom(scope)}:", scope, depth)
-        self.block("case [mx, my]:", scope, depth)
-        self.indent -= 1
-
-    def closure(self, scope, depth):
-        name = self.fresh("f")
-        shared = self.fresh("s")
-        self.line(f"{shared} = {self.atom(scope)}")
-        self.line(f"def {name}(x):")
-        self.indent += 1
-        self.line(f"nonlocal {shared}")
-        self.line(f"{shared} += {self.atom(scope.inside(variables=['x', shared]))}")
-        inside = scope.inside(
-            variables=["x", shared], loop=False, handler=False, generator=False, nested=True,
-            frozen=scope.frozen, deletes=False,
-        )  # fmt: skip
-        inside.calls = list(scope.calls)
-        self.body(inside, min(depth - 1, 1))
-        self.line(f"return {shared}")
-        self.indent -= 1
-        scope.calls.append((name, "closure"))
-        scope.variables.append(shared)
-        self.line(f"log.append({name}({self.atom(scope)}))")
-
-    def generator_of(self, scope):
-        g = self.pick(*scope.generators) if scope.generators else None
-        if g is None:
-            v = self.fresh("v")
-            return f"({v} + {self.atom(scope)} for {v} in {self.iterable(scope)})"
-        return f"{g}(suspend, log, {self.atom(scope)}, {self.atom(scope)})"
-
-    def for_generator(self, scope, depth):
-        if scope.generator and self.maybe():
-            result = self.fresh("r")
-            source = self.pick(self.generator_of(scope), self.iterable(scope))
-            self.line(f"{result} = yield from {source}")
-            self.line(f"log.append(repr({result}))")
-            return
-        v = self.fresh("i")
-        variables = [*scope.variables, v]
-        head = f"for {v} in {self.generator_of(scope)}:"
-        self.block(head, scope, depth, variables=variables, loop=True)
-
-    def make_generator(self, scope, depth):
-        # One that rests in a local while others suspend; it doesn't suspend itself.
-        g, v = self.fresh("g"), self.fresh("v")
-        source = f"({v} * {self.number(1, 3)} for {v} in range({self.number(0, 3)}))"
-        self.line(f"{g} = {self.pick(source, f'quiet({self.number(0, 3)}, log)')}")
-        self.line(f"log.append(next({g}, None))")
-        if scope.suspends:
-            self.line(f"log.append({self.point()})")
-        end = self.pick(f"log.append(list({g}))", f"log.append(next({g}, 'end'))", f"{g}.close()")
-        self.line(end)
-
-    def step_generator(self, scope, depth):
-        v = self.fresh("i")
-        self.line(f"for {v} in quiet({self.number(1, 3)}, log):")
-        self.line(f"    log.append({v} + {self.atom(scope)})")
-
-    # ---- the whole
-
-    def function(self, name, calls, generators, generator):
-        self.line(f"def {name}(suspend, log, a=1, b=2, *rest, k=3):")
-        self.indent += 1
-        if self.global_writes:
-            self.line("global G")
-        if generator:
-            self.line("yield a")
-        scope = Scope(["a", "b", "k"], calls, generators, generator)
-        self.body(scope, self.number(1, 3))
-        self.line(f"return {self.expression(scope, 1)}")
-        self.indent -= 1
-        self.line("")
-
-    def program(self):
-        self.line("def quiet(n, log):")
-        self.line("    try:")
-        self.line("        for i in range(n):")
-        self.line("            yield i")
-        self.line("    finally:")
-        self.line("        log.append('quiet')")
-        self.line("")
-        calls, generators = [], []
-        for number in range(self.number(0, 3)):
-            generator = self.maybe()
-            name = f"{'gen' if generator else 'fun'}{number}"
-            self.function(name, list(calls), list(generators), generator)
-            if generator:
-                generators.append(name)
-            else:
-                calls.append((name, "function"))
-        self.budget += 4
-        self.function("program", calls, generators, False)
-        return "\n".join(self.lines)
+    def __len__(self):
+        return 1
 
 
-class Scope:
-    """What a statement may use at its place."""
-
-    def __init__(self, variables, calls, generators, generator):
-        self.variables = list(variables)
-        self.calls = calls
-        self.generators = generators
-        self.generator = generator
-        self.frozen = ()
-        self.suspends = True
-        self.deletes = True
-        self.loop = self.handler = self.nested = False
-
-    def inside(self, **changes):
-        scope = Scope.__new__(Scope)
-        scope.__dict__.update(self.__dict__)
-        scope.variables = list(self.variables)
-        scope.calls = list(self.calls)
-        scope.__dict__.update(changes)
-        return scope
+def quiet(n, log):
+    """A generator that doesn't suspend, but tells when it ends."""
+    try:
+        yield from range(n)
+    finally:
+        log.append("quiet")
 
 
-@st.composite
-def sources(draw, global_writes=False):
-    """The text of one program, without its header."""
-    return Writer(draw, global_writes).program() + "\n"
+def descend(suspend, depth, value):
+    """Suspend so many calls deep."""
+    return descend(suspend, depth - 1, value) + 1 if depth > 0 else suspend(value)
+
+
+def decorate(suspend, number):
+    """A decorator that suspends before and after each call."""
+
+    def decorator(function):
+        def wrapper(*args, **kwargs):
+            return suspend(number) + function(*args, **kwargs) + suspend(number)
+
+        return wrapper
+
+    return decorator
+
+
+def transparent(function):
+    """A decorator whose functions pass for those that they call."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@types.coroutine
+def pause(value):
+    return (yield value)
+
+
+async def pause_twice(suspend, value):
+    """Wait for the driver of the coroutine, then as a task."""
+    return suspend(await pause(value))
+
+
+def drive(coroutine):
+    """Run a coroutine to its end, giving back to it what it waits for."""
+    value = None
+    try:
+        while True:
+            value = coroutine.send(value)
+    except StopIteration as stop:
+        return stop.value
+
+
+async def collect(generator):
+    """What an asynchronous generator yields."""
+    return [value async for value in generator]
+
+
+def enter(manager):
+    """What a context manager gives, and what it does about an exception."""
+    with manager as value:
+        raise Oops(value)
+    return value
+
+
+def change(thing):
+    """Change an object by all statements that change one."""
+    thing += 1
+    thing[1] = 2
+    del thing[3]
+    return thing
+
+
+def chain(error, depth=4):
+    """What an exception is, where it was raised, and what led to it."""
+    if error is None or depth == 0:
+        return None
+    places, entry = [], error.__traceback__
+    while entry is not None:
+        places.append((entry.tb_frame.f_code.co_name, entry.tb_lineno))
+        entry = entry.tb_next
+    return (
+        type(error).__name__, repr(error.args), places, error.__suppress_context__,
+        chain(error.__cause__, depth - 1), chain(error.__context__, depth - 1),
+    )  # fmt: skip
 
 
 # ---- running them ---------------------------------------------------------
@@ -448,16 +245,19 @@ def sources(draw, global_writes=False):
 
 def namespace_of(source, module=None):
     """Execute a source in a dict that no module has, or in the importable module of that name."""
-    if module is None:
+    with warnings.catch_warnings():
+        # "return" in "finally" and the like.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        if module is not None:
+            return vars(importlib.import_module(module))
         namespace = {"__name__": "a_place_that_cannot_be_imported"}
-        exec(compile(IMPORTS + source, "<generated>", "exec"), namespace)
+        exec(compile(HEADER + source, "<generated>", "exec"), namespace)
         return namespace
-    return vars(importlib.import_module(module))
 
 
 def write_module(source, folder, module):
     """Make a source importable."""
-    Path(folder, module + ".py").write_text(IMPORTS + source, encoding="utf-8")
+    Path(folder, module + ".py").write_text(HEADER + source, encoding="utf-8")
     importlib.invalidate_caches()
 
 
@@ -496,12 +296,48 @@ def reference(source, module=None, limit=60):
 
     try:
         result = namespace_of(source, module)["program"](suspend, log)
-    except TooLong:
-        return None
+    except (TooLong, BaseExceptionGroup) as error:
+        # except* makes groups even of those.
+        result = programs.raised(error)
     except Exception as error:
         result = programs.raised(error)
+    if len(trace) > limit:
+        # Whatever became of TooLong on its way.
+        return None
     trace.append(("returned", repr((result, log))))
     return trace
+
+
+#: Where programs wait that can't be saved: docs/limits.rst has these.
+REFUSED = re.compile(
+    r"called (sum|len)\(\)"  # a generator, __len__
+    r"|used an operator, a builtin operation or an import"  # [*generator], del x[i]
+    r"|used a subscript"  # x[i] = value
+    r"|(made an object by a call|called a function)"  # partial() of a class
+    r"|awaited or delegated to an iterator"  # a step of an asynchronous generator
+)
+
+
+def save(dumps, pair, *protocol):
+    """The pickle of a task and its outcome; None where it waits in what can't be saved."""
+    from pickletask import NotPicklableError
+
+    try:
+        return dumps(pair, *protocol)
+    except NotPicklableError as error:
+        if not REFUSED.search(str(error)):
+            raise
+        return None
+
+
+def copier(dumps, loads, *protocol):
+    """What run_and_resume() takes: one goes on uncopied where it can't be saved."""
+
+    def copy(pair):
+        data = save(dumps, pair, *protocol)
+        return pair if data is None else loads(data)
+
+    return copy
 
 
 def run_and_resume(source, copy, module=None):
@@ -509,14 +345,10 @@ def run_and_resume(source, copy, module=None):
     trace, originals = [], []
     task, outcome = start(source, module)
     while programs.step(task, outcome, trace):
-        originals.append(task)
+        original = task
         task, outcome = copy((task, outcome))
+        if task is not original:
+            originals.append(original)
     for task in originals:
         programs.end(task)
     return trace
-
-
-def forget(module):
-    """Undo write_module() and the import."""
-    loaded = sys.modules.pop(module, None)
-    assert loaded is None or isinstance(loaded, types.ModuleType)

@@ -261,6 +261,71 @@ def generators():
     return [first, second, third, fourth, coroutine]
 
 
+def fail(depth):
+    return 1 // depth if depth < 1 else fail(depth - 1)
+
+
+def keep_tracebacks(log):
+    try:
+        fail(2)
+    except ZeroDivisionError as error:
+        log += [schedule_remove(repr(error))]
+        try:
+            raise LookupError(schedule_remove("second")) from error
+        except LookupError as second:
+            log += [schedule_remove(second.__cause__)]
+            try:
+                raise ExceptionGroup("both", [error, second])
+            except* LookupError as part:
+                log += [schedule_remove(len(part.exceptions))]
+
+
+def loop_over_containers(log):
+    table = {1: "a", 2: "b", 3: "c"}
+    views = [table.keys(), table.items()]
+    resting = [iter(table), reversed(table), iter(table.values()), iter({4})]
+    for steps in resting:
+        next(steps)
+    for key, value in table.items():
+        for element in {5}:
+            log += [schedule_remove((key, value, element, *views))]
+        log += [next(steps, None) for steps in resting]
+
+
+async def step(items):
+    try:
+        for item in items:
+            yield item
+    finally:
+        items = await pause(None)
+
+
+async def collect(items):
+    async with Async() as entered:
+        return [entered, [await pause(item) async for item in step(items)]]
+
+
+class Async:
+    async def __aenter__(self):
+        return await pause("enter")
+
+    async def __aexit__(self, *error):
+        await pause("exit")
+
+
+def coroutines():
+    started, fresh, wrapped = collect([1, 2]), collect([3]), work([4])
+    started.send(None)
+    iterator = wrapped.__await__()
+    next(iterator)
+    unstarted, resting = step([5]), step([6])
+    try:
+        resting.__anext__().send(None)
+    except StopIteration:
+        pass
+    return [started, fresh, iterator, unstarted, resting]
+
+
 ORIGINALS = {
     "one deep": lambda: advanced(walk, 1, [1, 2, 3], []),
     "five deep": lambda: advanced(descend, 1, 4, []),
@@ -270,6 +335,9 @@ ORIGINALS = {
     "handling an exception": lambda: advanced(handle, 1, []),
     "blocked on a channel": blocked_tasks,
     "through C code": crossings,
+    "exceptions with tracebacks": lambda: advanced(keep_tracebacks, 2, []),
+    "iterators of containers": lambda: advanced(loop_over_containers, 1, []),
+    "coroutines at rest": coroutines,
     "by value": executed,
     "generators at rest": generators,
     "not started": lambda: [tasklet(walk).bind(None, ([1], []))],
@@ -280,6 +348,38 @@ ORIGINALS = {
 def original(name):
     """The object that is damaged."""
     return ORIGINALS[name]()
+
+
+KEY = b"k" * 32
+
+
+def allowed(module, name):
+    """What a restricted load takes: nothing that's here does harm."""
+    return module in ("mutants", "programs") or name.split(".")[0] in HARMLESS.get(module, ())
+
+
+def load_stock(data):
+    return GuardedUnpickler(io.BytesIO(data)).load()
+
+
+def load_stock_python(data):
+    return GuardedPythonUnpickler(io.BytesIO(data)).load()
+
+
+#: Other ways to write and read bytes than the stock pickler's: dumps(object), loads(data).
+WAYS = {
+    "by reference": (lambda obj: pickletask.dumps(obj, code="reference"), load_stock),
+    "restricted": (
+        lambda obj: pickletask.dumps(obj, code="reference"),
+        lambda data: pickletask.loads(data, allow=allowed),
+    ),
+    "sealed": (
+        lambda obj: pickletask.dumps(obj, key=KEY),
+        lambda data: pickletask.loads(data, key=KEY),
+    ),
+}
+#: What is written in all of them.
+WRITTEN = ["five deep", "generators in flight", "through C code", "blocked on a channel"]
 
 
 # ---- damaged bytes --------------------------------------------------------
@@ -293,7 +393,10 @@ def count_byte_mutants(data):
 
 
 def byte_mutant(data, other, number):
-    """The mutant of that number; OTHER is a pickle whose pieces are mixed in."""
+    """The mutant of that number; OTHER is a pickle whose pieces are mixed in.
+
+    Those beyond count_byte_mutants() are further random ones.
+    """
     kind, place = divmod(number, len(data))
     if kind < len(PATTERNS):
         return data[:place] + bytes([data[place] ^ PATTERNS[kind]]) + data[place + 1 :]
@@ -315,7 +418,8 @@ def byte_mutant(data, other, number):
 # Where a damaged name may lead: nothing that's here does harm.
 HARMLESS = {
     "builtins": {
-        "ValueError", "KeyError", "LookupError", "enumerate", "zip", "range", "iter", "list",
+        "ValueError", "KeyError", "LookupError", "ZeroDivisionError",
+        "ExceptionGroup", "enumerate", "zip", "range", "iter", "list",
         "tuple", "dict", "set", "frozenset", "int", "str", "bytes", "bytearray", "complex",
         "slice", "object", "reversed", "map", "filter", "len", "repr", "abs", "getattr",
     },
@@ -451,8 +555,10 @@ def damage(arguments, r, seen):
 def changed(value, r, seen):
     """Something else in place of a value, often something alike."""
     kind = r.randrange(6)
-    if kind == 0 or kind == 1:
+    if kind == 0:
         return r.choice(seen)
+    if kind == 1:
+        return r.choice([each for each in seen if type(each) is type(value)] or seen)
     if type(value) is int and kind <= 4:
         small = [value + 1, value - 1, value ^ (1 << r.randrange(8)), -value, value * 2, 0]
         return r.choice(small)
@@ -476,15 +582,17 @@ def changed(value, r, seen):
     return r.choice(fresh_values())
 
 
-def gather(names):
-    """What our functions are given when undamaged pickles are loaded, and how often they are."""
-    seen, calls = [], {}
-    for name in names:
-        mutator = Mutator(pickle.dumps(original(name)))
+def gather(names, data):
+    """What our functions are given when undamaged pickles are loaded.
+
+    Of those of the originals, and of DATA; and how often they are called for the latter.
+    """
+    seen = []
+    for pickled in [*(pickle.dumps(original(name)) for name in names), data]:
+        mutator = Mutator(pickled)
         mutator.load()
         seen += mutator.values
-        calls[name] = mutator.calls
-    return seen, calls
+    return seen, mutator.calls
 
 
 # ---- trying them ----------------------------------------------------------

@@ -353,18 +353,30 @@ def hop(entries, folder, run_isolated, **options):
 
     ENTRIES are dicts with ``case``, ``dumps`` ("C", "Python" or "pickletask") and ``protocol``;
     what else isolated/hop.py reads of them it says there. Their ``trace`` and, of those that
-    failed, ``error`` are filled in. FOLDER is for files, OPTIONS are those of run_isolated().
+    failed, ``error`` are filled in; one that crashes its process has failed, and the others go on.
+    FOLDER is for files, OPTIONS are those of run_isolated().
     """
     left = entries
-    for number in range(HOPS):
-        if not left:
-            return
-        place = os.path.join(folder, f"hop{number}")
-        Path(place).write_bytes(pickle.dumps(left))
-        run_isolated(Path("isolated/hop.py"), place, **options)
-        after = pickle.loads(Path(place).read_bytes())
-        for old, new in zip(left, after, strict=True):
-            old.update(new)
+    place = os.path.join(folder, "hop")
+    for _ in range(HOPS):
+        while left and not hop_once(left, place, run_isolated, options):
+            left = [entry for entry in left if "error" not in entry]
         left = [entry for entry in left if entry["data"] is not None]
     for entry in left:
         entry["error"] = "it doesn't end"
+
+
+def hop_once(entries, place, run_isolated, options):
+    """Run one stretch of each; False if the process crashed, and one has got an ``error``."""
+    Path(place).write_bytes(pickle.dumps(entries))
+    try:
+        run_isolated(Path("isolated/hop.py"), place, **options)
+    except BaseException as error:
+        if type(error).__name__ != "Failed":
+            raise
+        crashed = entries[int(Path(place + ".at").read_text())]
+        crashed["error"] = str(error)[-4000:]
+        return False
+    for old, new in zip(entries, pickle.loads(Path(place).read_bytes()), strict=True):
+        old.update(new)
+    return True

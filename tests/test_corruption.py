@@ -20,14 +20,23 @@ from pathlib import Path
 import mutants
 import programs
 import pytest
-from conftest import SLOWDOWN, WATCHED_PYTHON, child_environment
+from conftest import (
+    BYTE_MUTANTS,
+    FUZZ,
+    SEED,
+    SLOWDOWN,
+    STATE_MUTANTS,
+    WATCHED_PYTHON,
+    child_environment,
+)  # fmt: skip
 
 import pickletask
 from pickletask import schedule_remove
 
 HERE = Path(__file__).resolve().parent
-# For each of the originals; counted as if all were tried.
-STATE_MUTANTS = int(os.environ.get("STATE_MUTANTS", 10_000))
+
+#: Numbers of random mutants begin here.
+FIRST = SEED * 10**7
 
 TRIED = {}
 
@@ -47,33 +56,58 @@ def run_mutants(kind, name, first, end, note, timeout):
     return done, struct.unpack("q", note.read_bytes())[0]
 
 
-def check_mutants(kind, name, end, note):
+def check_mutants(kind, name, first, end, note):
     """Try all mutants of an original; the test fails with a recipe for the first bad one."""
-    done, last = run_mutants(kind, name, 0, end, note, 600)
+    done, last = run_mutants(kind, name, first, end, note, 600)
     if done.returncode != 0:
         alone, _ = run_mutants(kind, name, last, last + 1, note, 60)
         pytest.fail(
             f"mutant {last} ({kind}, {name}) ended its process: {done.returncode}\n"
             f"alone: {alone.returncode}\n{str(alone.stdout)[-4000:]}\n{str(alone.stderr)[-4000:]}\n"
-            f"in its batch:\n{str(done.stderr)[-4000:]}",
+            f"in its batch:\n{str(done.stderr)[-4000:]}\n"
+            f"to try it again: tests/isolated/mutate.py {kind!r} {name!r} {last} {last + 1} FILE",
             pytrace=False,
         )
     result = json.loads(done.stdout.splitlines()[-1])
     assert not result["hung"], f"loading hangs: mutants {result['hung']} ({kind}, {name})"
-    assert result["refused"] > 0 and result["loaded"] > 0, result
-    TRIED[kind, name] = result
+    TRIED.setdefault((kind, name), []).append(result)
     return result
+
+
+def check_bytes(kind, name, note):
+    """All bytes damaged in several ways, and with ``make fuzz`` as many again in random ones."""
+    results = [check_mutants(kind, name, 0, 0, note)]
+    if FUZZ:
+        first = max(FIRST, 10**7)
+        results.append(check_mutants(kind, name, first, first + BYTE_MUTANTS, note))
+    return results
 
 
 @pytest.mark.parametrize("name", mutants.ORIGINALS)
 def test_damaged_bytes_raise_or_load(name, tmp_path):
     # Unpicklers raise whatever comes to them on bytes that make no sense.
-    check_mutants("bytes", name, "all", tmp_path / "note")
+    for result in check_bytes("bytes", name, tmp_path / "note"):
+        assert result["refused"] > 0 and result["loaded"] > 0, result
 
 
-@pytest.mark.parametrize("name", mutants.ORIGINALS)
-def test_damaged_state_raises_or_loads(name, tmp_path):
-    result = check_mutants("state", name, STATE_MUTANTS, tmp_path / "note")
+@pytest.mark.parametrize("name", mutants.WRITTEN)
+@pytest.mark.parametrize("kind", mutants.WAYS)
+def test_damaged_bytes_of_our_own_pickler_raise_or_load(kind, name, tmp_path):
+    for result in check_bytes(kind, name, tmp_path / "note"):
+        assert result["refused"] > 0
+        if kind == "sealed":
+            # None of them gets as far as an unpickler.
+            assert not result["loaded"] and set(result["errors"]) == {"SealError"}, result
+
+
+@pytest.mark.parametrize(
+    "kind, name",
+    [("state", name) for name in mutants.ORIGINALS]
+    + [("by reference state", name) for name in mutants.WRITTEN],
+)
+def test_damaged_state_raises_or_loads(kind, name, tmp_path):
+    result = check_mutants(kind, name, FIRST, FIRST + STATE_MUTANTS, tmp_path / "note")
+    assert result["refused"] > 0 and result["loaded"] > 0, result
     assert set(result["errors"]) <= EXPECTED | {"MemoryError"}, result["errors"]
 
 
@@ -86,11 +120,17 @@ EXPECTED = {
 
 
 def test_enough_mutants_are_tried():
-    if len(TRIED) < 2 * len(mutants.ORIGINALS):
+    states = len(mutants.ORIGINALS) + len(mutants.WRITTEN)
+    if len(TRIED) < states + len(mutants.ORIGINALS) + len(mutants.WAYS) * len(mutants.WRITTEN):
         pytest.skip("not all of them were asked for")
-    by_bytes = sum(result["tried"] for (kind, _), result in TRIED.items() if kind == "bytes")
-    in_all = sum(result["tried"] for result in TRIED.values())
-    assert by_bytes >= 20_000 / mutants.STEP and in_all >= 100_000 / mutants.STEP
+    tried = {"bytes": 0, "state": 0}
+    for (kind, _), results in TRIED.items():
+        tried[kind.split()[-1] if "state" in kind else "bytes"] += sum(
+            result["tried"] for result in results
+        )
+    print(f"mutants of bytes and of states: {tried}")
+    enough = (200_000 if FUZZ else 20_000) / mutants.STEP
+    assert tried["bytes"] >= enough and tried["state"] >= enough
 
 
 def test_mutant_that_crashes_is_told(tmp_path):

@@ -14,6 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import differential
 import programs
 
 import pickletask
@@ -30,8 +31,6 @@ def load_or_start(entry, loads):
         return loads(entry["data"])
     entry["trace"] = []
     if "source" in entry:
-        import differential
-
         return differential.start(entry["source"], entry.get("module"))
     return programs.start(programs.find(entry["case"]))
 
@@ -40,9 +39,15 @@ def advance(entry):
     dumps, loads = PICKLERS[entry["dumps"]]
     task, outcome = load_or_start(entry, loads)
     entry["data"] = None
-    if programs.step(task, outcome, entry["trace"]):
-        entry["data"] = dumps((task, outcome), entry["protocol"])
-        programs.end(task)
+    while programs.step(task, outcome, entry["trace"]):
+        if "source" in entry:
+            entry["data"] = differential.save(dumps, (task, outcome), entry["protocol"])
+        else:
+            entry["data"] = dumps((task, outcome), entry["protocol"])
+        if entry["data"] is not None:
+            programs.end(task)
+            return
+        entry["refused"] = entry.get("refused", 0) + 1
 
 
 def advance_generator(entry):
@@ -64,8 +69,11 @@ def main(place):
     # Where generated modules are.
     sys.path.insert(0, os.environ.get("GENERATED", os.path.dirname(place)))
     entries = pickle.loads(Path(place).read_bytes())
-    for entry in entries:
-        # Should the process crash, this tells in which program.
+    # Programs that are dropped while they suspend in a finally clause say so.
+    sys.unraisablehook = lambda unraisable: None
+    for number, entry in enumerate(entries):
+        # Should the process crash, these tell in which program.
+        Path(place + ".at").write_text(str(number))
         print(entry.get("case") or entry["source"], file=sys.stderr, flush=True)
         try:
             if "turn" in entry:

@@ -35,38 +35,46 @@ def refuse(event, arguments):
         raise PermissionError(event, arguments)
 
 
+def stock(number):
+    """Each protocol has its numbers in turn, with the C and, less often, the Python unpickler."""
+    load = mutants.load_stock_python if number % 14 < 2 else mutants.load_stock
+    return number % 2, number // 2, load
+
+
 def loaders(kind, name):
-    """A function that gives the loader of the mutant of a number."""
+    """A function that gives the mutant of a number and its loader; how many there are at least."""
     names = list(mutants.ORIGINALS)
-    data = [pickle.dumps(mutants.original(name), protocol) for protocol in (4, 2)]
-    other = pickle.dumps(mutants.original(names[names.index(name) - 1]), 4)
-    seen, calls = mutants.gather(names)
+    dumps, loads = mutants.WAYS.get(kind.removesuffix(" state"), (pickle.dumps, None))
+    if kind.endswith("state"):
+        data = dumps(mutants.original(name))
+        seen, calls = mutants.gather(names, data)
+
+        def state_mutant(number):
+            r = random.Random(number)
+            mutator = mutants.Mutator(data, r, seen)
+            count = min(calls, r.choice([1, 1, 2]))
+            mutator.targets = r.sample(range(1, calls + 1), count)
+            return mutator, mutator.load
+
+        return state_mutant, 0
+    other = dumps(mutants.original(names[names.index(name) - 1]))
+    if loads is None:
+        data = [pickle.dumps(mutants.original(name), protocol) for protocol in (4, 2)]
+    else:
+        data = [dumps(mutants.original(name))]
 
     def byte_mutant(number):
-        # Each protocol has its numbers in turn, with the C and, less often, the Python pickler.
-        which = number % 2
-        mutant = mutants.byte_mutant(data[which], other, number // 2 % limit(which))
-        cls = mutants.GuardedPythonUnpickler if number % 14 < 2 else mutants.GuardedUnpickler
-        return mutant, lambda: cls(io.BytesIO(mutant)).load()
+        which, number, load = stock(number) if loads is None else (0, number, loads)
+        mutant = mutants.byte_mutant(data[which], other, number)
+        # A piece may be put where it has been before.
+        return None if mutant == data[which] else mutant, lambda: load(mutant)
 
-    def limit(which):
-        return mutants.count_byte_mutants(data[which])
-
-    def state_mutant(number):
-        r = random.Random(number)
-        mutator = mutants.Mutator(data[0], r, seen)
-        mutator.targets = r.sample(range(1, calls[name] + 1), min(calls[name], r.choice([1, 1, 2])))
-        return mutator, mutator.load
-
-    if kind == "bytes":
-        return byte_mutant, 2 * max(limit(0), limit(1))
-    return state_mutant, None
+    return byte_mutant, len(data) * max(map(mutants.count_byte_mutants, data))
 
 
 def main(kind, name, first, end, place):
     make, total = loaders(kind, name)
-    first = int(first)
-    end = total if end == "all" else int(end)
+    first, end = int(first), max(int(end), total * (int(first) == 0))
     with open(place, "r+b") as file:
         memory = mmap.mmap(file.fileno(), 8)
     trial = mutants.Trial(lambda number: memory.__setitem__(slice(0, 8), struct.pack("q", number)))
@@ -75,14 +83,17 @@ def main(kind, name, first, end, place):
         data = pickle.dumps(mutants.original(name), protocol)
         for cls in (mutants.GuardedUnpickler, mutants.GuardedPythonUnpickler):
             mutants.exercise(cls(io.BytesIO(data)).load())
+    make(first)[1]
     restrain()
     numbers = range(first, end, mutants.STEP)
     for number in numbers:
         mutant, load = make(number)
+        if mutant is None:
+            continue
         if end - first == 1:
-            print("mutant", mutant.hex() if kind == "bytes" else number, flush=True)
+            print("mutant", mutant.hex() if type(mutant) is bytes else number, flush=True)
         trial.run(number, load)
-        if end - first == 1 and kind == "state":
+        if end - first == 1 and type(mutant) is not bytes:
             print("damaged", mutant.done)
     print(json.dumps({
         "tried": len(numbers), "loaded": trial.loaded, "refused": trial.refused,
