@@ -14,6 +14,10 @@ def _pending():
     """Stands for what runs; is never called."""
 
 
+# Set by the core: awaitable_finish_call() of src/fiber/awaitable.h.
+_finish_step = None
+
+
 # ---- calls of classes ----
 
 
@@ -55,6 +59,49 @@ def close(returns):
     except GeneratorExit:
         return None
     raise RuntimeError("generator ignored GeneratorExit")
+
+
+# ---- steps of asynchronous generators, and what is thrown through generators ----
+
+
+def finish(awaitable):
+    """A method of an awaitable that resumes a generator and makes something else of the result."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as error:
+        outcome = (None, error)
+    return _finish_step(awaitable, *outcome)
+
+
+def close_step(awaitable):
+    """``close()`` of such an awaitable."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as error:
+        outcome = (None, error)
+    try:
+        _finish_step(awaitable, *outcome)
+    except (StopIteration, StopAsyncIteration, GeneratorExit):
+        return None
+    raise RuntimeError("coroutine ignored GeneratorExit")
+
+
+def closing(awaitable, error, message):
+    """A generator that is closed has closed first what it delegates to; then it gets the error."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as failure:
+        outcome = (None, failure)
+    ends = (StopIteration, GeneratorExit)
+    if awaitable is not None:
+        ends += (StopAsyncIteration,)
+    try:
+        _finish_step(awaitable, *outcome)
+    except ends:
+        pass
+    else:
+        raise RuntimeError(message)
+    raise error
 
 
 # ---- attributes ----

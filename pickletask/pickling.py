@@ -55,6 +55,7 @@ _REDUCERS |= {
     types.ModuleType: _reduce_module,
     **dict.fromkeys(_GENERATORS, _core._reduce_generator),
     **builtin_types.REDUCERS,
+    **dict.fromkeys(_core._AWAITABLES, _core._reduce_awaitable),
     type(iter(set())): _core._reduce_set_iterator,
     **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
     **dict.fromkeys(_core._ITERATORS, _core._reduce_iterator),
@@ -101,7 +102,7 @@ _COPIERS = _Copiers(
     copyreg.dispatch_table,
 )
 _DEEP_COPIERS = {
-    **dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy),
+    **dict.fromkeys((*_GENERATORS, *_core._AWAITABLES, types.FrameType), _deepcopy),
     **builtin_types.DEEP_COPIERS,
 }
 

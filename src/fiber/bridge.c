@@ -20,6 +20,9 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_ITERATOR] = "iterator",
     [BRIDGE_STEPS] = "steps",
     [BRIDGE_CLASS] = "build_class",
+    [BRIDGE_FINISH] = "finish",
+    [BRIDGE_CLOSE_STEP] = "close_step",
+    [BRIDGE_CLOSING] = "closing",
 };
 
 const bridge *
@@ -152,12 +155,19 @@ int
 bridge_setup(PyObject *module)
 {
     PyObject *functions = PyImport_ImportModule("pickletask._bridges");
-    int status = functions == NULL ? -1 : hide_all(functions);
+    PyObject *finish = PyObject_GetAttrString(module, "_finish_step");
+    int status = functions == NULL || finish == NULL
+                         || PyObject_SetAttrString(functions, "_finish_step",
+                                                   finish) < 0
+                         || hide_all(functions) < 0
+                     ? -1
+                     : 0;
 
     for (int i = BRIDGE_NONE + 1; status == 0 && i < BRIDGES; i++) {
         status = prepare(&bridges[i],
                          PyObject_GetAttrString(functions, names[i]));
     }
     Py_XDECREF(functions);
+    Py_XDECREF(finish);
     return status;
 }

@@ -33,6 +33,9 @@ typedef enum {
     BRIDGE_ITERATOR,
     BRIDGE_STEPS,
     BRIDGE_CLASS,
+    BRIDGE_FINISH,
+    BRIDGE_CLOSE_STEP,
+    BRIDGE_CLOSING,
     BRIDGES
 } bridge_kind;
 

@@ -331,7 +331,10 @@ traverse_parked(fiber *f, visitproc visit, void *arg)
             continue;
         }
         int depth = iframe_depth(frame);
-        while (i < known && c.links[i].bridge != NULL) {
+        while (i < known
+               && (c.links[i].bridge != NULL
+                   || (c.links[i].passes && c.links[i].frame != frame)))
+        {
             i++;
         }
         if (i < known && c.links[i].frame == frame) {

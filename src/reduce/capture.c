@@ -8,7 +8,8 @@
 #include "references.h"
 #include "substitute.h"
 
-static PyObject *new_generator, *set_generator;     /* what pickles name */
+/* What pickles name. */
+static PyObject *new_generators[REBUILD_STATES], *set_generator;
 
 /* ---- why not ----------------------------------------------------------- */
 
@@ -701,6 +702,23 @@ generator_arguments(PyGenObject *gen, PyObject *head, int named)
     return result;
 }
 
+/* What makes an empty generator like this one. New reference. */
+static PyObject *
+generator_maker(PyGenObject *gen)
+{
+    int state = REBUILD_PLAIN;
+
+    if (PyAsyncGen_CheckExact(gen)) {
+        PyAsyncGenObject *a = (PyAsyncGenObject *)gen;
+        state |= a->ag_closed ? REBUILD_CLOSED : 0;
+        /* If it executes, a fiber will say so. */
+        state |= a->ag_running_async && gen->gi_frame_state < FRAME_EXECUTING
+                     ? REBUILD_STEPPED
+                     : 0;
+    }
+    return Py_NewRef(new_generators[state]);
+}
+
 /* A generator that is suspended on its own. */
 static PyObject *
 capture_suspended(PyGenObject *gen, PyObject *reference)
@@ -731,8 +749,8 @@ capture_suspended(PyGenObject *gen, PyObject *reference)
     format = PyLong_FromLong(STATE_FORMAT);
     if (arguments != NULL && state != NULL && format != NULL) {
         PyTuple_SET_ITEM(state, GENERATOR_FORMAT, Py_NewRef(format));
-        result = PyTuple_Pack(6, new_generator, arguments, state, Py_None,
-                              Py_None, set_generator);
+        result = Py_BuildValue("NOOOOO", generator_maker(gen), arguments,
+                               state, Py_None, Py_None, set_generator);
     }
     Py_XDECREF(arguments);
     Py_XDECREF(state);
@@ -747,13 +765,6 @@ write_generator(PyObject *object, PyObject *reference)
     PyObject *head;
     int named = 1;
 
-    if (PyAsyncGen_CheckExact(object)
-        && ((PyAsyncGenObject *)object)->ag_running_async)
-    {
-        PyErr_Format(NotPicklableError, "cannot pickle asynchronous generator "
-                     "'%U': one of its steps is under way", gen->gi_qualname);
-        return NULL;
-    }
     if (gen->gi_frame_state < FRAME_EXECUTING) {
         return capture_suspended(gen, reference);
     }
@@ -773,7 +784,7 @@ write_generator(PyObject *object, PyObject *reference)
     if (arguments == NULL) {
         return NULL;
     }
-    return Py_BuildValue("ON", new_generator, arguments);
+    return Py_BuildValue("NN", generator_maker(gen), arguments);
 }
 
 /* A reference to the code of a generator. Runs Python code. New reference, or
@@ -847,13 +858,37 @@ core_refer_generator(PyObject *module, PyObject *gen)
 }
 
 static PyObject *
-core_new_generator(PyObject *module, PyObject *args)
+make_generator(PyObject *args, int state)
 {
     PyObject *head, *name = NULL, *qualname = NULL, *stones;
     if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
         return NULL;
     }
-    return rebuild_new_generator(head, name, qualname);
+    return rebuild_new_generator(head, name, qualname, state);
+}
+
+static PyObject *
+core_new_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_PLAIN);
+}
+
+static PyObject *
+core_new_closed_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_CLOSED);
+}
+
+static PyObject *
+core_new_stepped_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_STEPPED);
+}
+
+static PyObject *
+core_new_closing_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_CLOSED | REBUILD_STEPPED);
 }
 
 static PyObject *
@@ -875,6 +910,12 @@ static PyMethodDef functions[] = {
      PyDoc_STR("The same with their code by reference.")},
     {"_new_generator", core_new_generator, METH_VARARGS,
      PyDoc_STR("Empty generator of a function.")},
+    {"_new_closed_generator", core_new_closed_generator, METH_VARARGS,
+     PyDoc_STR("An asynchronous one that has ended.")},
+    {"_new_stepped_generator", core_new_stepped_generator, METH_VARARGS,
+     PyDoc_STR("One of which a step is under way.")},
+    {"_new_closing_generator", core_new_closing_generator, METH_VARARGS,
+     PyDoc_STR("One that is being closed.")},
     {"_set_generator", core_set_generator, METH_VARARGS,
      PyDoc_STR("Suspends an empty generator in a saved state.")},
     {NULL},
@@ -889,11 +930,17 @@ static const fiber_pickling pickling = {
 int
 state_setup(PyObject *module)
 {
+    static const char *const makers[REBUILD_STATES] = {
+        "_new_generator", "_new_closed_generator", "_new_stepped_generator",
+        "_new_closing_generator",
+    };
     if (PyModule_AddFunctions(module, functions) < 0) {
         return -1;
     }
-    new_generator = PyObject_GetAttrString(module, "_new_generator");
+    for (int i = 0; i < REBUILD_STATES; i++) {
+        new_generators[i] = PyObject_GetAttrString(module, makers[i]);
+    }
     set_generator = PyObject_GetAttrString(module, "_set_generator");
     fiber_set_pickling(&pickling);
-    return new_generator == NULL || set_generator == NULL ? -1 : 0;
+    return PyErr_Occurred() ? -1 : 0;
 }
