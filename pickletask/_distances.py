@@ -92,7 +92,7 @@ class Program:
         each(number, run, self.awaiting(), self.awaited(self.ways["METHOD"]))
 
     async def stepped(self, way):
-        for _ in 1, 2, 3:
+        for _ in 1, 2, 3, 4:
             await give()
             self.probe(way)
             yield

@@ -148,7 +148,10 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     link.depth = link.waits ? iframe_depth(outer)
                             : analysis_depth(a, link.pc);
     link.kept = analysis_kept(a, link.pc);
-    if (link.kept < 0 || link.depth < link.kept) {
+    if (link.kept < 0 || link.depth < link.kept
+        || (link.waits && !interp_loop_is_outermost(*loop, outer)))
+    {
+        /* What waits for a frame of its own loop may drop what that leaves. */
         return chain_refuse(c, outer);
     }
     if (!link.waits) {

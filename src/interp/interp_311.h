@@ -292,6 +292,16 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
     return (char *)from->previous - (char *)from;
 }
 
+/* Has the loop that began with an inner frame of `outer` no other one below
+ * itself on its C stack?  Then `outer` became soft. */
+static inline int
+interp_loop_is_outermost(interp_loop loop, iframe *outer)
+{
+    /* Below it: that of interp_fresh(), and the thread's own. */
+    _PyCFrame *base = loop->previous;
+    return base->previous != NULL && base->previous->previous == NULL;
+}
+
 /* Did the interpreter report calls of C functions when it was left? Then it
  * holds references of its own around them. */
 static inline int

@@ -300,6 +300,17 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
     return (char *)outer - (char *)inner->previous;
 }
 
+/* Has the loop that began with an inner frame of `outer` no other one below
+ * itself on its C stack?  Then `outer` became soft. */
+static inline int
+interp_loop_is_outermost(interp_loop loop, iframe *outer)
+{
+    while (outer != NULL && !iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    return outer == NULL;
+}
+
 /* Did the interpreter report calls of C functions when it was left? Then it
  * holds references of its own around them. */
 static inline int

@@ -470,15 +470,18 @@ def cancel_from_the_event_loop():
 def close_coroutines_from_outside():
     log = []
 
-    async def generator():
+    async def innermost():
         try:
-            yield await _give(1)
+            await _give(1)
+        except GeneratorExit:
+            log.append(suspend("innermost"))
+            raise
         finally:
-            log.append(suspend("generator"))
+            log.append(suspend("closed"))
 
     async def inner():
         try:
-            await anext(generator(), None)
+            await innermost()
         finally:
             log.append(suspend("inner"))
 
@@ -492,6 +495,47 @@ def close_coroutines_from_outside():
     log.append(coroutine.send(None))
     log.append(coroutine.close())
     return log
+
+
+if sys.version_info >= (3, 13):
+    # Before, close() of a step doesn't reach the generator.
+    def close_steps_from_outside():
+        log = []
+
+        async def generator():
+            try:
+                yield await _give(1)
+            finally:
+                log.append(suspend("generator"))
+
+        async def main():
+            try:
+                await anext(generator(), None)
+            finally:
+                log.append(suspend("main"))
+
+        coroutine = main()
+        log.append(coroutine.send(None))
+        log.append(coroutine.close())
+        return log
+
+    def close_steps_by_hand():
+        log = []
+        g = _delegating(log)
+        step = anext(g, "default")
+        try:
+            next(step)
+        except StopIteration as stop:
+            log.append(suspend(stop.value))
+        step = g.asend(None)
+        log.append(step.send(None))
+        log.append(step.close())
+        step = g.aclose()
+        try:
+            next(step)
+        except (StopIteration, RuntimeError) as stop:
+            log.append(suspend(repr(stop)))
+        return log
 
 
 def throw_while_athrow_is_under_way():
@@ -574,25 +618,6 @@ def throw_into_steps_by_hand():
     try:
         step.send(None)
     except StopAsyncIteration as stop:
-        log.append(suspend(repr(stop)))
-    return log
-
-
-def close_steps_by_hand():
-    log = []
-    g = _delegating(log)
-    step = anext(g, "default")
-    try:
-        next(step)
-    except StopIteration as stop:
-        log.append(suspend(stop.value))
-    step = g.asend(None)
-    log.append(step.send(None))
-    log.append(step.close())
-    step = g.aclose()
-    try:
-        next(step)
-    except (StopIteration, RuntimeError) as stop:
         log.append(suspend(repr(stop)))
     return log
 
