@@ -297,6 +297,9 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
 static inline int
 interp_loop_is_outermost(interp_loop loop, iframe *outer)
 {
+    if (loop == NULL) {
+        return 1;   /* the fiber is soft */
+    }
     /* Below it: that of interp_fresh(), and the thread's own. */
     _PyCFrame *base = loop->previous;
     return base->previous != NULL && base->previous->previous == NULL;
