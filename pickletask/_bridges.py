@@ -14,8 +14,9 @@ def _pending():
     """Stands for what runs; is never called."""
 
 
-# Set by the core: awaitable_finish_call() of src/fiber/awaitable.h.
+# Set by the core (src/fiber/awaitable.h, src/fiber/contexts.h).
 _finish_step = None
+_exit_context = None
 
 
 # ---- calls of classes ----
@@ -37,6 +38,14 @@ def new(cls, args, kwargs):
         if result is not None:
             raise TypeError(f"__init__() should return None, not '{type(result).__name__}'")
     return self
+
+
+def run_in_context(context):
+    """``context.run()``, which has entered the context."""
+    try:
+        return _pending()
+    finally:
+        _exit_context(context)
 
 
 # ---- calls of what resumes generators ----

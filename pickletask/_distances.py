@@ -11,6 +11,7 @@ caller (src/fiber/distance.c); way 0 stands for the instruction that the caller 
 import functools
 import sys
 import types
+from _contextvars import Context
 from _weakref import ref
 
 COLD = 2
@@ -379,6 +380,31 @@ class Program:
 
         cached = [functools.lru_cache(size)(function) for size in (None, 0, 3)]
         each(number, call, *cached)
+
+    def by_context(self, number):
+        def function(*args, **kwargs):
+            self.probe(self.ways["CONTEXT"])
+
+        class Method:
+            def method(_, *args, **kwargs):
+                self.probe(self.ways["CONTEXT"])
+
+        def call(f):
+            context.run(f)
+            context.run(f, 1)
+            context.run(f, 1, 2, 3, 4, 5, 6)
+            context.run(f, 1, k=2)
+            run(f)
+            run(f, 1)
+            run(f, k=2)
+            for a in (), (1,), (1, 2, 3, 4, 5, 6):
+                run(f, *a)
+                context.run(f, *a)
+                run(f, *a, **{"k": 1})
+
+        context = Context()
+        run = context.run
+        each(number, call, function, Method().method)
 
     def by_statement(self, number):
         way = self.ways["CLASS"]

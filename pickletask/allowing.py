@@ -55,6 +55,7 @@ _OURS = {
         "proxy_of_class",
         "values_of",
     },
+    "pickletask.contexts": {"decimal_variable", "new_context", "set_context"},
     "pickletask._awaitables": {"default_of"},
     "pickletask.postmortem": {"NotSaved", "rebuild"},
     # Bytes in protocol 2.

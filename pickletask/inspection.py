@@ -172,7 +172,7 @@ class _Inspector:
     # ---- tasks and generators
 
     def task(self, node, state):
-        flags, _, channel, fiber, call, _ = (item.node for item in state.node.items)
+        flags, _, channel, fiber, call, *_ = (item.node for item in state.node.items)
         frames = ()
         if fiber.kind == "tuple":
             frames = tuple(self.frame(item) for item in fiber.items[2:])

@@ -23,6 +23,7 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_FINISH] = "finish",
     [BRIDGE_CLOSE_STEP] = "close_step",
     [BRIDGE_CLOSING] = "closing",
+    [BRIDGE_CONTEXT] = "run_in_context",
 };
 
 const bridge *
@@ -151,14 +152,25 @@ prepare(bridge *b, PyObject *function)
     return -1;
 }
 
+/* Gives the functions one of ours. 0, or -1 with an exception. */
+static int
+lend(PyObject *module, PyObject *functions, const char *name)
+{
+    PyObject *function = PyObject_GetAttrString(module, name);
+    int status = function == NULL ? -1
+                                  : PyObject_SetAttrString(functions, name,
+                                                           function);
+    Py_XDECREF(function);
+    return status;
+}
+
 int
 bridge_setup(PyObject *module)
 {
     PyObject *functions = PyImport_ImportModule("pickletask._bridges");
-    PyObject *finish = PyObject_GetAttrString(module, "_finish_step");
-    int status = functions == NULL || finish == NULL
-                         || PyObject_SetAttrString(functions, "_finish_step",
-                                                   finish) < 0
+    int status = functions == NULL
+                         || lend(module, functions, "_finish_step") < 0
+                         || lend(module, functions, "_exit_context") < 0
                          || hide_all(functions) < 0
                      ? -1
                      : 0;
@@ -168,6 +180,5 @@ bridge_setup(PyObject *module)
                          PyObject_GetAttrString(functions, names[i]));
     }
     Py_XDECREF(functions);
-    Py_XDECREF(finish);
     return status;
 }

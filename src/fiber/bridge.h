@@ -36,6 +36,7 @@ typedef enum {
     BRIDGE_FINISH,
     BRIDGE_CLOSE_STEP,
     BRIDGE_CLOSING,
+    BRIDGE_CONTEXT,
     BRIDGES
 } bridge_kind;
 

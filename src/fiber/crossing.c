@@ -196,6 +196,7 @@ find_functions(void)
         known->send = find_function(generator, "send");
         known->throw = find_function(generator, "throw");
         known->close = find_function(generator, "close");
+        known->run = find_function((PyObject *)&PyContext_Type, "run");
         found = !PyErr_Occurred();
         Py_DECREF(builtins);
     }

@@ -34,6 +34,9 @@ int crossing_call(crossing *x);
 /* The same, of what resumes the inner frame's generator. */
 int crossing_generator_call(crossing *x, PyObject *gen);
 
+/* The same, of Context.run(). */
+int crossing_context(crossing *x);
+
 int crossing_enter(crossing *x);        /* BEFORE_WITH */
 int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
 int crossing_attribute(crossing *x);    /* LOAD_ATTR */
@@ -122,7 +125,7 @@ PyObject *crossing_call_parts(const crossing *x, islot **first, int *count,
 
 /* CPython's own. */
 typedef struct {
-    PyCFunction next, send, throw, close, build_class, exec, eval;
+    PyCFunction next, send, throw, close, build_class, exec, eval, run;
 } crossing_known_functions;
 
 typedef struct {

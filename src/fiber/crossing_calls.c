@@ -235,6 +235,9 @@ crossing_call(crossing *x)
     if (x->link->opcode == CALL && cross_next(x)) {
         return 1;
     }
+    if (crossing_context(x)) {
+        return 1;
+    }
     int crossed = cross_type(x, callable);
     if (crossed != 0) {
         return crossed;

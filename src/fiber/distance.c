@@ -119,14 +119,16 @@ static int
 run_program(PyObject *measure, PyObject *function, int rounds)
 {
     PyObject *result = PyObject_CallFunction(
-        measure, "Oi{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}",
+        measure, "Oi{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,"
+        "s:i}",
         function, rounds, "NEXT", DISTANCE_NEXT, "METHOD", DISTANCE_METHOD,
         "THROW", DISTANCE_THROW, "CLOSE", DISTANCE_CLOSE, "SPREAD",
         DISTANCE_SPREAD, "OBJECT", DISTANCE_OBJECT, "TYPE", DISTANCE_TYPE,
         "PARTIAL", DISTANCE_PARTIAL, "CACHED", DISTANCE_CACHED, "CLASS",
         DISTANCE_CLASS, "EXEC", DISTANCE_EXEC, "FINALISER",
         DISTANCE_FINALISER, "AWAIT", DISTANCE_AWAIT,
-        "AWAIT_CALL", DISTANCE_AWAIT_CALL, "PASS", DISTANCE_PASS);
+        "AWAIT_CALL", DISTANCE_AWAIT_CALL, "PASS", DISTANCE_PASS,
+        "CONTEXT", DISTANCE_CONTEXT);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

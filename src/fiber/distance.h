@@ -37,6 +37,7 @@ enum {
     DISTANCE_AWAIT = -13,
     DISTANCE_AWAIT_CALL = -14,
     DISTANCE_PASS = -15,        /* throw() that passes through generators */
+    DISTANCE_CONTEXT = -16,     /* Context.run() */
 };
 
 /* Does the way make this distance? */

@@ -27,6 +27,7 @@
 #include "fiber.h"
 #include "awaitable.h"
 #include "chain.h"
+#include "contexts.h"
 #include "crossing.h"
 #include "distance.h"
 #include "landing.h"
@@ -494,7 +495,8 @@ fiber_setup(PyObject *module, const fiber_hooks *hooks)
         return -1;
     }
     if (landing_setup(module) < 0 || awaitable_setup(module) < 0
-        || bridge_setup(module) < 0 || crossing_setup() < 0
+        || contexts_setup(module) < 0 || bridge_setup(module) < 0
+        || crossing_setup() < 0
         || distance_setup(module) < 0)
     {
         return -1;

@@ -921,8 +921,28 @@ static PyMethodDef functions[] = {
     {NULL},
 };
 
+/* See fiber_pickling. */
+static int
+count_entered(fiber *f)
+{
+    const bridge *b = bridge_get(BRIDGE_CONTEXT);
+    int count = 0;
+    chain c;
+
+    if (walk(f, &c) < 0) {
+        chain_clear(&c);
+        return -1;
+    }
+    for (int i = 0; i < c.count; i++) {
+        count += chain_code(&c.links[i]) == b->code;
+    }
+    chain_clear(&c);
+    return count;
+}
+
 static const fiber_pickling pickling = {
     .capture = capture_fiber,
+    .entered = count_entered,
     .rebuild = rebuild_fiber,
     .substitute = substitute_for,
 };

@@ -10,6 +10,7 @@
 #include "errors.h"
 #include "fiber/awaitable.h"
 #include "fiber/boundary.h"
+#include "fiber/contexts.h"
 #include "fiber/soften.h"
 #include "functions.h"
 #include "interp/analysis.h"
@@ -571,6 +572,38 @@ plan_functions(frame_plan *plans, int count, PyObject *state)
     return 0;
 }
 
+/* The context that a frame has entered, as Context.run() does. Borrowed, or
+ * NULL. */
+static PyObject *
+context_of(const frame_plan *plan)
+{
+    return plan->code == bridge_get(BRIDGE_CONTEXT)->code ? plan->slots[0]
+                                                          : NULL;
+}
+
+/* Can a context be entered by frame number i, and none of the inner ones? */
+static int
+check_context(const frame_plan *plans, int i)
+{
+    PyObject *context = context_of(&plans[i]);
+
+    if (context == NULL) {
+        return 0;
+    }
+    if (!PyContext_CheckExact(context)) {
+        return corrupt(&plans[i], "has entered what is no context");
+    }
+    if (contexts_is_entered(context)) {
+        return corrupt(&plans[i], "has entered a context that is in use");
+    }
+    for (int k = 0; k < i; k++) {
+        if (context_of(&plans[k]) == context) {
+            return corrupt(&plans[i], "has entered a context twice");
+        }
+    }
+    return 0;
+}
+
 /* A plan for frame number i, whose next inner one is plans[i - 1]. */
 static int
 plan_link(frame_plan *plans, int i, PyObject *state)
@@ -589,7 +622,8 @@ plan_link(frame_plan *plans, int i, PyObject *state)
         return -1;
     }
     if (plan_frame(plan, state, 0) < 0
-        || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0)
+        || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0
+        || check_context(plans, i) < 0)
     {
         return -1;
     }
@@ -635,6 +669,9 @@ publish_fiber(fiber *f, fiber_image *image, frame_plan *plans, int count,
     for (int i = count - 1; i >= 0; i--) {
         frame_plan *plan = &plans[i];
         interp_pending how = pending(plan, i == 0 ? NULL : plans[i - 1].gen);
+        if (context_of(plan) != NULL) {
+            contexts_enter(f, context_of(plan));
+        }
         iframe *frame;
         if (plan->gen != NULL) {
             publish_generator(plan);
