@@ -404,7 +404,8 @@ class Program:
 
         context = Context()
         run = context.run
-        each(number, call, function, Method().method)
+        shapes = function, Method().method, functools.partial(function), functools.partial(function, 1)
+        each(number, call, *shapes, functools.lru_cache(0)(function))
 
     def by_statement(self, number):
         way = self.ways["CLASS"]

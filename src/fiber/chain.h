@@ -118,7 +118,7 @@ int chain_locate(chain_link *link);
 /* How the result of `inner` reaches the suspended frame `outer`. */
 interp_pending chain_pending(iframe *outer, iframe *inner);
 
-/* Does `outer` wait for the generator of `inner` in a call of next() or send()?
+/* Does `outer` wait for the generator of `inner` in a call, as of next()?
  * Such a generator runs in a loop of its own, and what keeps it alive, the
  * operand, is gone: the chain owns a reference to it. */
 static inline int

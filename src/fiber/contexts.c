@@ -1,34 +1,32 @@
 /* Contexts: see contexts.h. */
 #include "contexts.h"
 
-#include "internal/pycore_context.h"
+#include "chain.h"
+#include "interp/contexts.h"
 
 int
 contexts_is_entered(PyObject *context)
 {
-    return ((PyContext *)context)->ctx_entered;
+    return interp_context_is_entered(context);
 }
 
 void
 contexts_enter(fiber *f, PyObject *context)
 {
-    PyContext *c = (PyContext *)context;
-
-    assert(f->state != FIBER_RUNNING && f->stack == NULL && !c->ctx_entered);
-    c->ctx_entered = 1;
-    c->ctx_prev = (PyContext *)f->context;
+    assert(f->state != FIBER_RUNNING && f->stack == NULL
+           && !interp_context_is_entered(context));
+    interp_context_set_entered(context, 1);
+    *interp_context_outer(context) = f->context;
     f->context = Py_NewRef(context);
 }
 
 void
 contexts_leave(fiber *f, PyObject *context)
 {
-    PyContext *c = (PyContext *)context;
-
     if (f->context == context) {
-        f->context = (PyObject *)c->ctx_prev;
-        c->ctx_prev = NULL;
-        c->ctx_entered = 0;
+        f->context = *interp_context_outer(context);
+        *interp_context_outer(context) = NULL;
+        interp_context_set_entered(context, 0);
         Py_DECREF(context);
     }
 }
@@ -42,22 +40,49 @@ contexts_give(fiber *f, PyObject *context)
         return;
     }
     while (*place != NULL) {
-        place = (PyObject **)&((PyContext *)*place)->ctx_prev;
+        place = interp_context_outer(*place);
     }
     *place = Py_XNewRef(context);
     f->has_context = 1;
 }
 
-PyObject *
-contexts_own(fiber *f, int count)
+/* How many contexts a suspended fiber is inside of. -1 with an exception. */
+static int
+count_entered(fiber *f)
 {
-    PyObject *context = f->state == FIBER_PARKED ? f->saved->interp.context
-                                                 : f->context;
+    const bridge *b = bridge_get(BRIDGE_CONTEXT);
+    int count = -1;
+    chain c;
+    chain_result result = chain_walk(f, fiber_get_hooks(), 0, &c);
 
-    while (context != NULL && --count >= 0) {
-        context = (PyObject *)((PyContext *)context)->ctx_prev;
+    if (result == CHAIN_REFUSED) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "can't tell the context of a task that runs C code");
     }
-    return context;
+    for (int i = 0; result == CHAIN_KNOWN && i < c.count; i++) {
+        count += chain_code(&c.links[i]) == b->code;
+    }
+    chain_clear(&c);
+    return result == CHAIN_KNOWN ? count + 1 : -1;
+}
+
+PyObject *
+contexts_own(fiber *f)
+{
+    PyObject *context = f->context;
+    int count = 0;
+
+    if (f->state == FIBER_PARKED) {
+        context = f->saved->interp.context;
+    }
+    if (f->state == FIBER_PARKED || f->state == FIBER_SOFT) {
+        count = count_entered(f);
+    }
+    while (context != NULL && count > 0) {
+        context = *interp_context_outer(context);
+        count--;
+    }
+    return count < 0 ? NULL : context;
 }
 
 /* ---- functions of the module ------------------------------------------- */
@@ -83,12 +108,7 @@ core_fill_context(PyObject *module, PyObject *args)
     {
         return NULL;
     }
-    PyContext *c = (PyContext *)context, *o = (PyContext *)other;
-    PyHamtObject *vars = c->ctx_vars;
-    c->ctx_vars = o->ctx_vars;
-    o->ctx_vars = vars;
-    /* What variables remember of the contexts is outdated. */
-    PyThreadState_Get()->context_ver++;
+    interp_context_exchange(context, other);
     Py_RETURN_NONE;
 }
 

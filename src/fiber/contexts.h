@@ -26,9 +26,9 @@ void contexts_leave(fiber *f, PyObject *context);
 /* Gives a fiber its own context (or NULL), if it has none yet. */
 void contexts_give(fiber *f, PyObject *context);
 
-/* The own context of a suspended fiber that has entered `count` others.
- * Borrowed, or NULL. */
-PyObject *contexts_own(fiber *f, int count);
+/* The own context of a fiber that is not running. Borrowed; NULL if it has
+ * none, or with an exception. */
+PyObject *contexts_own(fiber *f);
 
 /* 0, or -1 with an exception. */
 int contexts_setup(PyObject *module);

@@ -5,8 +5,9 @@
 #include "distance.h"
 
 /* The context, and what is run in it, of a pending call whose operands are
- * alive if it is one of Context.run(). Borrowed; NULL if it isn't.  Of f(*args)
- * the arguments may be gone: the interpreter has made a tuple of them. */
+ * alive if it is one of Context.run(). Borrowed; NULL if it isn't.  Of
+ * f(*args) the arguments may be gone: the interpreter has made a tuple of
+ * them. */
 static PyObject *
 call_operands(const crossing *x, PyObject **function)
 {

@@ -156,9 +156,6 @@ typedef struct {
     /* Makes a new fiber soft with such a state. 0, or -1 with an exception,
      * and nothing changed. */
     int (*rebuild)(fiber *f, PyObject *state);
-    /* How many contexts a suspended fiber has entered by Context.run(). -1
-     * with an exception. */
-    int (*entered)(fiber *f);
     /* The value, or what is to be pickled in its place. New reference, or
      * NULL with an exception. */
     PyObject *(*substitute)(PyObject *value);

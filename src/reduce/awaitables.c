@@ -3,6 +3,7 @@
 
 #include "errors.h"
 #include "fiber/awaitable.h"
+#include "state.h"
 #include "substitute.h"
 
 /* Which of the two kinds. */
@@ -10,7 +11,9 @@ enum { ASEND, ATHROW };
 /* Arguments that athrow() takes. */
 #define THROWN 3
 
-static PyObject *new_awaitable, *set_awaitable;     /* what pickles name */
+/* What pickles name. */
+static PyObject *new_awaitable, *set_awaitable;
+static PyObject *new_generators[REBUILD_STATES];
 
 /* ---- reducing ---------------------------------------------------------- */
 
@@ -204,6 +207,58 @@ core_set_awaitable(PyObject *module, PyObject *args)
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* ---- their generators --------------------------------------------------- */
+
+PyObject *
+awaitables_maker(PyGenObject *gen)
+{
+    int state = REBUILD_PLAIN;
+
+    if (PyAsyncGen_CheckExact(gen)) {
+        PyAsyncGenObject *a = (PyAsyncGenObject *)gen;
+        state |= a->ag_closed ? REBUILD_CLOSED : 0;
+        /* If it executes, a fiber will say so. */
+        state |= a->ag_running_async && gen->gi_frame_state < FRAME_EXECUTING
+                     ? REBUILD_STEPPED
+                     : 0;
+    }
+    return Py_NewRef(new_generators[state]);
+}
+
+static PyObject *
+make_generator(PyObject *args, int state)
+{
+    PyObject *head, *name = NULL, *qualname = NULL, *stones;
+    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
+        return NULL;
+    }
+    return rebuild_new_generator(head, name, qualname, state);
+}
+
+static PyObject *
+core_new_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_PLAIN);
+}
+
+static PyObject *
+core_new_closed_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_CLOSED);
+}
+
+static PyObject *
+core_new_stepped_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_STEPPED);
+}
+
+static PyObject *
+core_new_closing_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(args, REBUILD_CLOSED | REBUILD_STEPPED);
+}
+
 /* ---- setup ------------------------------------------------------------- */
 
 static PyMethodDef functions[] = {
@@ -213,12 +268,24 @@ static PyMethodDef functions[] = {
      PyDoc_STR("A closed step of no generator.")},
     {"_set_awaitable", core_set_awaitable, METH_VARARGS,
      PyDoc_STR("Brings such a step into a saved state.")},
+    {"_new_generator", core_new_generator, METH_VARARGS,
+     PyDoc_STR("Empty generator of a function.")},
+    {"_new_closed_generator", core_new_closed_generator, METH_VARARGS,
+     PyDoc_STR("An asynchronous one that has ended.")},
+    {"_new_stepped_generator", core_new_stepped_generator, METH_VARARGS,
+     PyDoc_STR("One of which a step is under way.")},
+    {"_new_closing_generator", core_new_closing_generator, METH_VARARGS,
+     PyDoc_STR("One that is being closed.")},
     {NULL},
 };
 
 int
 awaitables_setup(PyObject *module)
 {
+    static const char *const makers[REBUILD_STATES] = {
+        "_new_generator", "_new_closed_generator", "_new_stepped_generator",
+        "_new_closing_generator",
+    };
     const awaitable_types *known = &awaitable_known;
     PyObject *types = PyTuple_Pack(2, known->asend, known->athrow);
     int status = -1;
@@ -228,7 +295,10 @@ awaitables_setup(PyObject *module)
     {
         new_awaitable = PyObject_GetAttrString(module, "_new_awaitable");
         set_awaitable = PyObject_GetAttrString(module, "_set_awaitable");
-        status = new_awaitable == NULL || set_awaitable == NULL ? -1 : 0;
+        for (int i = 0; i < REBUILD_STATES; i++) {
+            new_generators[i] = PyObject_GetAttrString(module, makers[i]);
+        }
+        status = PyErr_Occurred() ? -1 : 0;
     }
     Py_XDECREF(types);
     return status;

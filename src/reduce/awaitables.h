@@ -8,6 +8,10 @@
 
 #include "interp/interp.h"
 
+/* What makes an empty generator like this one: of asynchronous ones, it says
+ * whether they are closed, and whether a step is under way. New reference. */
+PyObject *awaitables_maker(PyGenObject *gen);
+
 /* Adds the reducer, and _AWAITABLES: the types that it is for. 0, or -1 with
  * an exception. */
 int awaitables_setup(PyObject *module);

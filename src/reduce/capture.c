@@ -1,6 +1,7 @@
 /* Suspended frames to plain state: see state.h. */
 #include "state.h"
 
+#include "awaitables.h"
 #include "errors.h"
 #include "fiber/boundary.h"
 #include "fiber/chain.h"
@@ -8,8 +9,7 @@
 #include "references.h"
 #include "substitute.h"
 
-/* What pickles name. */
-static PyObject *new_generators[REBUILD_STATES], *set_generator;
+static PyObject *set_generator;     /* what pickles name */
 
 /* ---- why not ----------------------------------------------------------- */
 
@@ -702,23 +702,6 @@ generator_arguments(PyGenObject *gen, PyObject *head, int named)
     return result;
 }
 
-/* What makes an empty generator like this one. New reference. */
-static PyObject *
-generator_maker(PyGenObject *gen)
-{
-    int state = REBUILD_PLAIN;
-
-    if (PyAsyncGen_CheckExact(gen)) {
-        PyAsyncGenObject *a = (PyAsyncGenObject *)gen;
-        state |= a->ag_closed ? REBUILD_CLOSED : 0;
-        /* If it executes, a fiber will say so. */
-        state |= a->ag_running_async && gen->gi_frame_state < FRAME_EXECUTING
-                     ? REBUILD_STEPPED
-                     : 0;
-    }
-    return Py_NewRef(new_generators[state]);
-}
-
 /* A generator that is suspended on its own. */
 static PyObject *
 capture_suspended(PyGenObject *gen, PyObject *reference)
@@ -749,7 +732,7 @@ capture_suspended(PyGenObject *gen, PyObject *reference)
     format = PyLong_FromLong(STATE_FORMAT);
     if (arguments != NULL && state != NULL && format != NULL) {
         PyTuple_SET_ITEM(state, GENERATOR_FORMAT, Py_NewRef(format));
-        result = Py_BuildValue("NOOOOO", generator_maker(gen), arguments,
+        result = Py_BuildValue("NOOOOO", awaitables_maker(gen), arguments,
                                state, Py_None, Py_None, set_generator);
     }
     Py_XDECREF(arguments);
@@ -784,7 +767,7 @@ write_generator(PyObject *object, PyObject *reference)
     if (arguments == NULL) {
         return NULL;
     }
-    return Py_BuildValue("NN", generator_maker(gen), arguments);
+    return Py_BuildValue("NN", awaitables_maker(gen), arguments);
 }
 
 /* A reference to the code of a generator. Runs Python code. New reference, or
@@ -858,40 +841,6 @@ core_refer_generator(PyObject *module, PyObject *gen)
 }
 
 static PyObject *
-make_generator(PyObject *args, int state)
-{
-    PyObject *head, *name = NULL, *qualname = NULL, *stones;
-    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
-        return NULL;
-    }
-    return rebuild_new_generator(head, name, qualname, state);
-}
-
-static PyObject *
-core_new_generator(PyObject *module, PyObject *args)
-{
-    return make_generator(args, REBUILD_PLAIN);
-}
-
-static PyObject *
-core_new_closed_generator(PyObject *module, PyObject *args)
-{
-    return make_generator(args, REBUILD_CLOSED);
-}
-
-static PyObject *
-core_new_stepped_generator(PyObject *module, PyObject *args)
-{
-    return make_generator(args, REBUILD_STEPPED);
-}
-
-static PyObject *
-core_new_closing_generator(PyObject *module, PyObject *args)
-{
-    return make_generator(args, REBUILD_CLOSED | REBUILD_STEPPED);
-}
-
-static PyObject *
 core_set_generator(PyObject *module, PyObject *args)
 {
     PyObject *gen, *state;
@@ -908,41 +857,13 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Reducer of generators and coroutines.")},
     {"_refer_generator", core_refer_generator, METH_O,
      PyDoc_STR("The same with their code by reference.")},
-    {"_new_generator", core_new_generator, METH_VARARGS,
-     PyDoc_STR("Empty generator of a function.")},
-    {"_new_closed_generator", core_new_closed_generator, METH_VARARGS,
-     PyDoc_STR("An asynchronous one that has ended.")},
-    {"_new_stepped_generator", core_new_stepped_generator, METH_VARARGS,
-     PyDoc_STR("One of which a step is under way.")},
-    {"_new_closing_generator", core_new_closing_generator, METH_VARARGS,
-     PyDoc_STR("One that is being closed.")},
     {"_set_generator", core_set_generator, METH_VARARGS,
      PyDoc_STR("Suspends an empty generator in a saved state.")},
     {NULL},
 };
 
-/* See fiber_pickling. */
-static int
-count_entered(fiber *f)
-{
-    const bridge *b = bridge_get(BRIDGE_CONTEXT);
-    int count = 0;
-    chain c;
-
-    if (walk(f, &c) < 0) {
-        chain_clear(&c);
-        return -1;
-    }
-    for (int i = 0; i < c.count; i++) {
-        count += chain_code(&c.links[i]) == b->code;
-    }
-    chain_clear(&c);
-    return count;
-}
-
 static const fiber_pickling pickling = {
     .capture = capture_fiber,
-    .entered = count_entered,
     .rebuild = rebuild_fiber,
     .substitute = substitute_for,
 };
@@ -950,17 +871,10 @@ static const fiber_pickling pickling = {
 int
 state_setup(PyObject *module)
 {
-    static const char *const makers[REBUILD_STATES] = {
-        "_new_generator", "_new_closed_generator", "_new_stepped_generator",
-        "_new_closing_generator",
-    };
     if (PyModule_AddFunctions(module, functions) < 0) {
         return -1;
     }
-    for (int i = 0; i < REBUILD_STATES; i++) {
-        new_generators[i] = PyObject_GetAttrString(module, makers[i]);
-    }
     set_generator = PyObject_GetAttrString(module, "_set_generator");
     fiber_set_pickling(&pickling);
-    return PyErr_Occurred() ? -1 : 0;
+    return set_generator == NULL ? -1 : 0;
 }

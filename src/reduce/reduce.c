@@ -21,10 +21,10 @@ reduce_setup(PyObject *module)
     if (errors_setup(module) < 0 || codes_setup(module) < 0
         || substitute_setup(module) < 0 || exceptions_setup(module) < 0
         || sealed_setup(module) < 0 || functions_setup(module) < 0
-        || references_setup(module) < 0
+        || references_setup(module) < 0 || awaitables_setup(module) < 0
         || state_setup(module) < 0 || snapshot_setup(module) < 0
         || iterators_setup(module) < 0 || containers_setup(module) < 0
-        || awaitables_setup(module) < 0 || override_setup(module) < 0)
+        || override_setup(module) < 0)
     {
         return -1;
     }

@@ -391,7 +391,6 @@ PyObject *
 pickling_context(PyObject *module, PyObject *object)
 {
     tasklet *t = (tasklet *)object;
-    int entered = 0;
 
     if (!PyObject_TypeCheck(object, tasklet_type)) {
         PyErr_Format(PyExc_TypeError, "expected a tasklet, not %.200s",
@@ -401,14 +400,10 @@ pickling_context(PyObject *module, PyObject *object)
     if (check_reducible(t) < 0) {
         return NULL;
     }
-    if (t->fiber.state == FIBER_PARKED || t->fiber.state == FIBER_SOFT) {
-        entered = fiber_get_pickling()->entered(&t->fiber);
-        if (entered < 0) {
-            return NULL;
-        }
-    }
-    PyObject *own = contexts_own(&t->fiber, entered);
-    return Py_NewRef(own == NULL ? Py_None : own);
+    PyObject *own = contexts_own(&t->fiber);
+    return own == NULL && PyErr_Occurred()
+               ? NULL
+               : Py_NewRef(own == NULL ? Py_None : own);
 }
 
 PyObject *

@@ -1,6 +1,7 @@
 /* Tasklets and channels as pickle sees them.
  *
- *   tasklet    (flags, tempval, channel, frames, call, attributes[, context])
+ *   tasklet    (flags, tempval, channel, frames, call, attributes
+ *               [, context])
  *   channel    (direction, preference, flags, waiting, attributes)
  *
  * frames is what the fiber layer's pickling makes of a suspended fiber; call

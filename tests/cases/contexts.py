@@ -68,6 +68,11 @@ def leave_a_context_by_an_exception():
     return log + [context[_VARIABLE], context.run(_change, "again")]
 
 
+@functools.lru_cache(0)
+def _cached(x):
+    return _change(x)
+
+
 class _Callable:
     def method(self, x):
         return _change(x)
@@ -75,7 +80,8 @@ class _Callable:
 
 def run_what_is_no_plain_function():
     context = contextvars.Context()
-    return context.run(_Callable().method, 1), context.run(functools.partial(_change, 2))
+    log = [context.run(_Callable().method, 1), context.run(functools.partial(_change, 2))]
+    return log, context.run(functools.partial(_change, 3), 4, k=5), context.run(_cached, 6)
 
 
 def run_a_generator_in_a_context():
