@@ -404,7 +404,12 @@ class Program:
 
         context = Context()
         run = context.run
-        shapes = function, Method().method, functools.partial(function), functools.partial(function, 1)
+        shapes = (
+            function,
+            Method().method,
+            functools.partial(function),
+            functools.partial(function, 1),
+        )
         each(number, call, *shapes, functools.lru_cache(0)(function))
 
     def by_statement(self, number):

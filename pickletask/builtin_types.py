@@ -146,6 +146,8 @@ def _reduce_method(method):
     if _NAMELESS.get(cls.__name__) is cls:
         return method_of, (cls.__name__, method.__name__)
     return method.__reduce__()
+
+
 _ITERATORS = (map, filter, zip, enumerate, reversed, type(iter(int, 1)))
 
 REDUCERS = {
@@ -196,6 +198,4 @@ def _deepcopy(obj, memo):
     return copy._reconstruct(obj, memo, *reduce_builtin(obj))
 
 
-DEEP_COPIERS = dict.fromkeys(
-    (*_ITERATORS, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy
-)
+DEEP_COPIERS = dict.fromkeys((*_ITERATORS, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy)

@@ -1,4 +1,4 @@
-"""Asynchronous generators and their steps by themselves: what is saved of them, and what is refused.
+"""Asynchronous generators and their steps by themselves: what is saved, and what is refused.
 
 That tasks go on which wait inside of steps is tested in test_pickling.py with the cases of
 async_generators.py.
@@ -62,26 +62,26 @@ def finish(step):
 # ---- states -----------------------------------------------------------------
 
 
+STEPS = [
+    lambda g: g.asend("sent"),
+    lambda g: g.asend(None),
+    lambda g: g.__anext__(),
+    lambda g: anext(g, "default"),
+    lambda g: g.athrow(ValueError),
+    lambda g: g.athrow(ValueError("x")),
+    lambda g: g.aclose(),
+]
+
+
 @ways
 def test_step_that_has_not_begun_is_loaded(copied):
-    g = count(2)
-    assert finish(g.asend(None)) == (["inside"], (0, None))
-    for make in (
-        lambda: g.asend("sent"),
-        lambda: g.asend(None),
-        lambda: g.__anext__(),
-        lambda: anext(g, "default"),
-        lambda: g.athrow(ValueError),
-        lambda: g.athrow(ValueError("x")),
-        lambda: g.aclose(),
-    ):
-        step = make()
+    for make in STEPS:
+        g = count(2)
+        assert finish(g.asend(None)) == (["inside"], (0, None))
+        step = make(g)
         twin, other = copied(step), copied(copied(step))
         assert type(twin) is type(step)
-        assert finish(other) == finish(twin) == finish(copied(make()))
-        step.close()
-        g = count(2)
-        finish(g.asend(None))
+        assert finish(twin) == finish(other) == finish(step)
 
 
 @ways

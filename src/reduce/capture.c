@@ -179,9 +179,11 @@ describe(iframe *f, iframe *inner, int dropping)
         return PyUnicode_FromString("used an attribute");
     case STORE_SUBSCR:
         return PyUnicode_FromString("used a subscript");
+    case IMPORT_NAME:
+        return PyUnicode_FromString("imported a module");
     default:
-        return PyUnicode_FromString("used an operator, a builtin operation "
-                                    "or an import");
+        return PyUnicode_FromString("used an operator or a builtin "
+                                    "operation");
     }
 }
 

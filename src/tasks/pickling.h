@@ -6,8 +6,8 @@
  *
  * frames is what the fiber layer's pickling makes of a suspended fiber; call
  * is (func, args, kwargs) of a tasklet that has not started; attributes are
- * those of an instance of a subclass.  What doesn't apply is None.  The context
- * is the tasklet's own, if contexts are saved.
+ * those of an instance of a subclass.  What doesn't apply is None.  The
+ * context is the tasklet's own, if contexts are saved.
  *
  * A loaded tasklet belongs to the thread that first uses it.  One that was in
  * the run queue is paused; one that was blocked waits at its channel again.

@@ -405,7 +405,6 @@ def _list_of(generator):
     return [x for x in generator]
 
 
-
 def throw_temporary_exceptions():
     def inner():
         try:
