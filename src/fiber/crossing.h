@@ -45,8 +45,11 @@ int crossing_step(crossing *x);         /* FOR_ITER */
 /* FOR_ITER, SEND: to what resumes the inner frame's generator. */
 int crossing_await(crossing *x, PyObject *gen, PyObject *receiver);
 /* CALL: of a method of what resumes it. */
-int crossing_await_call(crossing *x, PyObject *gen, PyObject *awaitable,
+int crossing_await_call(crossing *x, PyObject *awaitable,
                         PyCFunction function);
+
+/* Is it such a call, whose operands may be looked at? */
+int crossing_is_await_call(const crossing *x);
 
 /* throw() and close() of a generator that delegates to another reach that one
  * first, with no loop for the frames in between, which are in no chain or in

@@ -24,6 +24,92 @@ crossing_await(crossing *x, PyObject *gen, PyObject *receiver)
            || crossing_is_known(x, DISTANCE_AWAIT);
 }
 
+/* May an operand of a call be looked at, wherever the inner frame came from?
+ */
+static int
+is_alive(const crossing *x, PyObject *operand)
+{
+    PyObject *builtins = x->link->frame->f_builtins, *value;
+    Py_ssize_t position = 0;
+
+    if (operand == NULL) {
+        return 0;
+    }
+    if (crossing_is_variable(x, operand)) {
+        return 1;
+    }
+    while (PyDict_Check(builtins)
+           && PyDict_Next(builtins, &position, NULL, &value))
+    {
+        if (value == operand) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* One of CPython's own methods of what resumes generators, without looking at
+ * the operand, which may be gone. */
+static int
+is_known_method(PyObject *operand)
+{
+    PyTypeObject *types[] = {
+        &PyGen_Type, &PyCoro_Type, awaitable_known.asend,
+        awaitable_known.athrow, awaitable_known.anext, awaitable_known.await,
+    };
+    PyObject *names[] = {crossing_names.send, crossing_names.throw,
+                         crossing_names.close};
+
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(types); i++) {
+        for (size_t k = 0; k < Py_ARRAY_LENGTH(names); k++) {
+            if (_PyType_Lookup(types[i], names[k]) == operand) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* What is called by a CALL, and the object whose method it is, or which is its
+ * first argument; *first is set to the argument after that. 0 if one of the
+ * two can't be looked at; `resumed` may if it is `known`. */
+static int
+call_target(const crossing *x, PyObject *known, PyCFunction *function,
+            PyObject **resumed, islot **first)
+{
+    if (x->link->opcode != CALL) {
+        return 0;
+    }
+    PyObject *callable = chain_call_operands(x->top, x->link->oparg, first);
+    if (callable == NULL
+        || (!is_known_method(callable) && !is_alive(x, callable)))
+    {
+        return 0;
+    }
+    *function = crossing_c_function(callable);
+    if (PyCFunction_Check(callable)
+        && *function != crossing_functions.next)
+    {
+        *resumed = PyCFunction_GET_SELF(callable);
+        return 1;
+    }
+    *resumed = *first < x->top ? islot_object(**first) : NULL;
+    ++*first;
+    return *function != NULL && *resumed != NULL
+           && (*resumed == known || is_alive(x, *resumed));
+}
+
+int
+crossing_is_await_call(const crossing *x)
+{
+    PyCFunction function;
+    PyObject *resumed;
+    islot *first;
+
+    return crossing_is_known(x, DISTANCE_AWAIT_CALL)
+           && call_target(x, NULL, &function, &resumed, &first);
+}
+
 /* Is that the method of the object's type? */
 static int
 is_method(PyObject *object, PyObject *name, PyCFunction function)
@@ -33,14 +119,10 @@ is_method(PyObject *object, PyObject *name, PyCFunction function)
 }
 
 int
-crossing_await_call(crossing *x, PyObject *gen, PyObject *awaitable,
-                    PyCFunction function)
+crossing_await_call(crossing *x, PyObject *awaitable, PyCFunction function)
 {
     int closes = is_method(awaitable, crossing_names.close, function);
 
-    if (!x->passes && !crossing_is_known(x, DISTANCE_AWAIT_CALL)) {
-        return 0;
-    }
     if (!closes && function != crossing_functions.next
         && !is_method(awaitable, crossing_names.send, function)
         && !is_method(awaitable, crossing_names.throw, function))
@@ -124,53 +206,6 @@ typedef struct {
                          * GeneratorExit is thrown */
 } throwing;
 
-/* May an operand of a call be looked at? */
-static int
-is_alive(const crossing *x, PyObject *operand)
-{
-    PyObject *builtins = x->link->frame->f_builtins, *value;
-    Py_ssize_t position = 0;
-
-    if (operand == NULL) {
-        return 0;
-    }
-    if (crossing_is_known(x, DISTANCE_PASS)
-        || crossing_is_variable(x, operand))
-    {
-        return 1;
-    }
-    while (PyDict_Check(builtins)
-           && PyDict_Next(builtins, &position, NULL, &value))
-    {
-        if (value == operand) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* One of CPython's own methods of what resumes generators, without looking at
- * the operand, which may be gone. */
-static int
-is_known_method(PyObject *operand)
-{
-    PyTypeObject *types[] = {
-        &PyGen_Type, &PyCoro_Type, awaitable_known.asend,
-        awaitable_known.athrow, awaitable_known.anext, awaitable_known.await,
-    };
-    PyObject *names[] = {crossing_names.send, crossing_names.throw,
-                         crossing_names.close};
-
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(types); i++) {
-        for (size_t k = 0; k < Py_ARRAY_LENGTH(names); k++) {
-            if (_PyType_Lookup(types[i], names[k]) == operand) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
 /* GeneratorExit, or what a throw() with this argument makes of it. Borrowed;
  * NULL if it is another exception. */
 static PyObject *
@@ -209,29 +244,10 @@ thrown_by(PyObject *awaitable)
 static PyObject *
 called_generator(const crossing *x, throwing *t)
 {
-    PyObject *names, *resumed, *callable, *outermost = NULL;
+    PyObject *resumed, *outermost = NULL;
+    PyCFunction function;
     islot *first;
-    int count;
 
-    if (x->link->opcode != CALL) {
-        return NULL;
-    }
-    callable = chain_call_operands(x->top, x->link->oparg, &first);
-    if (!is_known_method(callable) && !is_alive(x, callable)) {
-        return NULL;
-    }
-    PyCFunction function = crossing_c_function(callable);
-    if (function == NULL) {
-        return NULL;
-    }
-    if (PyCFunction_Check(callable)) {
-        resumed = PyCFunction_GET_SELF(callable);
-    }
-    else {
-        resumed = first < x->top ? islot_object(*first) : NULL;
-        first++;
-    }
-    count = (int)(x->top - first);
     for (iframe *f = x->inner->previous; f != NULL && f != x->link->frame;
          f = f->previous)
     {
@@ -239,7 +255,7 @@ called_generator(const crossing *x, throwing *t)
             outermost = (PyObject *)iframe_generator(f);
         }
     }
-    if (resumed == NULL || (resumed != outermost && !is_alive(x, resumed))) {
+    if (!call_target(x, outermost, &function, &resumed, &first)) {
         return NULL;
     }
     t->closes = is_method(resumed, crossing_names.close, function);
@@ -248,7 +264,12 @@ called_generator(const crossing *x, throwing *t)
         t->thrown = PyExc_GeneratorExit;
     }
     else if (is_method(resumed, crossing_names.throw, function)) {
-        if (count < 1 || !is_alive(x, islot_object(*first))) {
+        /* The exception may be nobody else's: then only the distance tells
+         * that it is there. */
+        if (first >= x->top
+            || (!is_alive(x, islot_object(*first))
+                && !crossing_is_known(x, DISTANCE_PASS)))
+        {
             return NULL;
         }
         t->thrown = exit_of(islot_object(*first));
@@ -260,12 +281,12 @@ called_generator(const crossing *x, throwing *t)
     else {
         return NULL;
     }
-    names = awaitable_generator(resumed);
-    if (names != NULL && t->closes) {
+    PyObject *gen = awaitable_generator(resumed);
+    if (gen != NULL && t->closes) {
         /* It throws. */
         t->closes = !awaitable_converts(resumed);
     }
-    return names != NULL ? names : resumed;
+    return gen != NULL ? gen : resumed;
 }
 
 /* The same for the pending instruction, whatever it is. */

@@ -286,7 +286,7 @@ crossing_generator_call(crossing *x, PyObject *gen)
         && !crossing_is_known(x, DISTANCE_METHOD)
         && !crossing_is_known(x, DISTANCE_THROW)
         && !crossing_is_known(x, DISTANCE_CLOSE)
-        && !crossing_is_known(x, DISTANCE_AWAIT_CALL))
+        && !crossing_is_await_call(x))
     {
         return 0;
     }
@@ -303,8 +303,10 @@ crossing_generator_call(crossing *x, PyObject *gen)
         resumed = islot_object(first[0]);
     }
     if (resumed != gen) {
-        return resumed != NULL && awaitable_generator(resumed) == gen
-                   ? crossing_await_call(x, gen, resumed, function)
+        int defaults = function == crossing_functions.next && count > 1;
+        return !defaults && (x->passes || crossing_is_await_call(x))
+                       && awaitable_generator(resumed) == gen
+                   ? crossing_await_call(x, resumed, function)
                    : 0;
     }
     count -= bound;
