@@ -421,3 +421,30 @@ chain_callable(iframe *f)
     }
     return NULL;
 }
+
+/* Does the frame run CPython's own code for imports? */
+static int
+is_importing(iframe *f)
+{
+    static const char start[] = "<frozen importlib";
+    const char *file = PyUnicode_AsUTF8(iframe_code(f)->co_filename);
+
+    if (file == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    return strncmp(file, start, sizeof(start) - 1) == 0;
+}
+
+iframe *
+chain_importer(iframe *f)
+{
+    iframe *outer = f;
+
+    while (outer != NULL && (iframe_is_marker(outer) || iframe_is_shim(outer)
+                             || is_importing(outer)))
+    {
+        outer = outer->previous;
+    }
+    return outer == NULL ? f : outer;
+}

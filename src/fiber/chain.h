@@ -156,4 +156,8 @@ PyObject *chain_spread_operands(islot *top, int oparg, PyObject **tuple);
  * it can be told. Borrowed, or NULL. */
 PyObject *chain_callable(iframe *f);
 
+/* The frame outside of all those of an import that is under way in `f`; f
+ * itself if it is none of those. */
+iframe *chain_importer(iframe *f);
+
 #endif

@@ -218,7 +218,9 @@ static PyObject *
 refuse_chain(const chain *c)
 {
     if (c->where != NULL) {
-        return refuse_frame(c->where, c->inner, c->dropping);
+        iframe *where = chain_importer(c->where);
+        return refuse_frame(where, c->inner,
+                            c->dropping || where != c->where);
     }
     PyErr_SetString(NotPicklableError,
                     "cannot pickle this task: it began in C code; start it "

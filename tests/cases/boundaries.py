@@ -597,24 +597,6 @@ def finalize_a_generator_at_the_end_of_a_function():
     return log
 
 
-@_boundary("imported a module")
-def import_a_module_that_suspends():
-    import sys
-
-    sys.modules.pop("cases._suspends", None)
-    import cases._suspends  # HERE
-
-    return cases._suspends.value
-
-
-@_boundary("run")
-def run_in_a_context():
-    import contextvars
-
-    context = contextvars.Context()
-    return context.run(_key, 3)  # HERE
-
-
 @_boundary("async", "await")
 def suspend_in_an_async_generator():
     async def generator():
