@@ -14,6 +14,11 @@ def _pending():
     """Stands for what runs; is never called."""
 
 
+# Set by the core (src/fiber/awaitable.h, src/fiber/contexts.h).
+_finish_step = None
+_exit_context = None
+
+
 # ---- calls of classes ----
 
 
@@ -33,6 +38,14 @@ def new(cls, args, kwargs):
         if result is not None:
             raise TypeError(f"__init__() should return None, not '{type(result).__name__}'")
     return self
+
+
+def run_in_context(context):
+    """``context.run()``, which has entered the context."""
+    try:
+        return _pending()
+    finally:
+        _exit_context(context)
 
 
 # ---- calls of what resumes generators ----
@@ -55,6 +68,49 @@ def close(returns):
     except GeneratorExit:
         return None
     raise RuntimeError("generator ignored GeneratorExit")
+
+
+# ---- steps of asynchronous generators, and what is thrown through generators ----
+
+
+def finish(awaitable):
+    """A method of an awaitable that resumes a generator and makes something else of the result."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as error:
+        outcome = (None, error)
+    return _finish_step(awaitable, *outcome)
+
+
+def close_step(awaitable):
+    """``close()`` of such an awaitable."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as error:
+        outcome = (None, error)
+    try:
+        _finish_step(awaitable, *outcome)
+    except (StopIteration, StopAsyncIteration, GeneratorExit):
+        return None
+    raise RuntimeError("coroutine ignored GeneratorExit")
+
+
+def closing(awaitable, error, message):
+    """A generator that is closed has closed first what it delegates to; then it gets the error."""
+    try:
+        outcome = (_pending(),)
+    except BaseException as failure:
+        outcome = (None, failure)
+    ends = (StopIteration, GeneratorExit)
+    if awaitable is not None:
+        ends += (StopAsyncIteration,)
+    try:
+        _finish_step(awaitable, *outcome)
+    except ends:
+        pass
+    else:
+        raise RuntimeError(message)
+    raise error
 
 
 # ---- attributes ----

@@ -9,6 +9,9 @@ caller (src/fiber/distance.c); way 0 stands for the instruction that the caller 
 # ruff: noqa: B015, B018, B019, UP050
 
 import functools
+import sys
+import types
+from _contextvars import Context
 from _weakref import ref
 
 COLD = 2
@@ -29,9 +32,15 @@ def measure(probe, rounds, ways):
     """Run all shapes in some rounds; ways are the numbers of the ways to call, by name."""
     program = Program(probe, ways)
     steps = [value for name, value in vars(Program).items() if name.startswith("by_")]
-    for number in range(rounds):
-        for step in steps:
-            step(program, number)
+    # No event loop is to hear of the asynchronous generators.
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        for number in range(rounds):
+            for step in steps:
+                step(program, number)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 class Program:
@@ -82,6 +91,110 @@ class Program:
                 pass
 
         each(number, run, self.awaiting(), self.awaited(self.ways["METHOD"]))
+
+    async def stepped(self, way):
+        for _ in 1, 2, 3, 4:
+            await give()
+            self.probe(way)
+            yield
+
+    async def thrown(self, way):
+        try:
+            yield
+        except ValueError:
+            self.probe(way)
+            await give()
+            self.probe(way)
+            yield
+        finally:
+            self.probe(way)
+            await give()
+            self.probe(way)
+
+    async def stepping(self, way):
+        async for _ in self.stepped(way):
+            pass
+        g = self.stepped(way)
+        await g.asend(None)
+        await g.asend(1)
+        await anext(g)
+        await anext(g, None)
+        g = self.thrown(way)
+        await g.asend(None)
+        await g.athrow(ValueError)
+        await g.aclose()
+        await Given(self.awaited(way))
+        await anext(Given(self.awaited(way)), None)
+
+    def by_await(self, number):
+        for value in None, 1:
+            coroutine = self.stepping(self.ways["AWAIT"])
+            try:
+                coroutine.send(None)
+                while True:
+                    coroutine.send(value)
+            except StopIteration:
+                pass
+
+    def by_await_call(self, number):
+        way = self.ways["AWAIT_CALL"]
+        for drive in drive_by_next, drive_by_send, drive_by_bound_send:
+            g = self.stepped(way)
+            for step in g.asend(None), anext(g), anext(g, None), g.aclose():
+                drive(step)
+            g = self.thrown(way)
+            for step in g.asend(None), g.athrow(ValueError), g.aclose():
+                drive(step)
+        for step in self.caught, self.caught_by_anext:
+            g = self.thrown(way)
+            drive_by_next(g.asend(None))
+            step(g)
+            drive_by_next(g.aclose())
+        wrapper = self.pausing(way).__await__()
+        next(wrapper)
+        wrapper.send(None)
+        wrapper.throw(ValueError)
+        wrapper.close()
+
+    def caught(self, g):
+        step = g.asend(None)
+        step.throw(ValueError)
+        drive_by_send(step)
+
+    def caught_by_anext(self, g):
+        step = anext(g, None)
+        step.throw(ValueError)
+        drive_by_send(step)
+
+    async def pausing(self, way):
+        self.probe(way)
+        await give()
+        self.probe(way)
+        try:
+            await give()
+        except ValueError:
+            self.probe(way)
+            await give()
+        finally:
+            self.probe(way)
+
+    def catching(self):
+        try:
+            yield
+        except ValueError:
+            self.probe(self.ways["PASS"])
+            yield
+
+    def passed(self):
+        yield from self.catching()
+
+    def passed_twice(self):
+        yield from self.passed()
+
+    def by_pass(self, number):
+        for g in self.passed(), self.passed_twice():
+            next(g)
+            g.throw(ValueError())
 
     def by_next(self, number):
         g = self.inner(self.ways["NEXT"])
@@ -267,6 +380,37 @@ class Program:
 
         cached = [functools.lru_cache(size)(function) for size in (None, 0, 3)]
         each(number, call, *cached)
+
+    def by_context(self, number):
+        def function(*args, **kwargs):
+            self.probe(self.ways["CONTEXT"])
+
+        class Method:
+            def method(_, *args, **kwargs):
+                self.probe(self.ways["CONTEXT"])
+
+        def call(f):
+            context.run(f)
+            context.run(f, 1)
+            context.run(f, 1, 2, 3, 4, 5, 6)
+            context.run(f, 1, k=2)
+            run(f)
+            run(f, 1)
+            run(f, k=2)
+            for a in (), (1,), (1, 2, 3, 4, 5, 6):
+                run(f, *a)
+                context.run(f, *a)
+                run(f, *a, **{"k": 1})
+
+        context = Context()
+        run = context.run
+        shapes = (
+            function,
+            Method().method,
+            functools.partial(function),
+            functools.partial(function, 1),
+        )
+        each(number, call, *shapes, functools.lru_cache(0)(function))
 
     def by_statement(self, number):
         way = self.ways["CLASS"]
@@ -585,6 +729,55 @@ def make_finalised(probe, way):
             probe(way)
 
     return Finalised
+
+
+@types.coroutine
+def give():
+    """Give the event loop a turn."""
+    yield
+
+
+def drive_by_next(step):
+    """Take what an event loop is given, by next()."""
+    try:
+        while True:
+            next(step)
+    except StopIteration:
+        pass
+
+
+def drive_by_send(step):
+    """The same by send()."""
+    try:
+        step.send(None)
+        while True:
+            step.send(1)
+    except StopIteration:
+        pass
+
+
+def drive_by_bound_send(step):
+    """The same by a method that was taken from the object before."""
+    send = step.send
+    try:
+        send(None)
+        while True:
+            send(1)
+    except StopIteration:
+        pass
+
+
+class Given:
+    """What ``await`` and ``anext()`` find in it is a coroutine, or another awaitable."""
+
+    def __init__(self, awaitable):
+        self.awaitable = awaitable
+
+    def __await__(self):
+        return self.awaitable.__await__()
+
+    def __anext__(self):
+        return self.awaitable
 
 
 def call(function, argument):

@@ -5,7 +5,7 @@ import copyreg
 import gc
 import types
 
-from pickletask import _core
+from pickletask import _awaitables, _core
 
 __all__ = [
     "COPIERS",
@@ -86,20 +86,6 @@ def _classes_with(namespace):
             yield referrer
 
 
-_NAMELESS = {
-    kind.__name__: kind
-    for kind in (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
-}
-
-
-def method_of(kind, name):
-    """A method of a type that has no name to find it by, such as ``generator.send``."""
-    method = vars(_NAMELESS[kind]).get(name) if kind in _NAMELESS else None
-    if type(method) is not types.MethodDescriptorType:
-        raise _core.CorruptStateError(f"there is no method {kind}.{name} to load")
-    return method
-
-
 def await_coroutine(coroutine):
     """The iterator that ``await`` uses of a coroutine."""
     return types.CoroutineType.__await__(coroutine)
@@ -130,14 +116,39 @@ def _reduce_super(obj):
     return super, (_this_class(obj),) if instance is None else (_this_class(obj), instance)
 
 
-def _coroutine_wrapper():
-    async def nothing():
-        pass
+def _reduce_anext(awaitable):
+    return _awaitables.default_of, tuple(map(_core._substitute_for, gc.get_referents(awaitable)))
 
-    coroutine = nothing()
-    wrapper = coroutine.__await__()
-    coroutine.close()
-    return type(wrapper)
+
+_ANEXT, _WRAPPER = map(type, _awaitables.examples()[2:])
+
+# Types whose methods pickle looks for in vain, by the names that it knows of them.
+_NAMELESS = {
+    cls.__name__: cls
+    for cls in (
+        types.GeneratorType,
+        types.CoroutineType,
+        types.AsyncGeneratorType,
+        *_core._AWAITABLES,
+        _ANEXT,
+        _WRAPPER,
+    )
+}
+
+
+def method_of(name, method):
+    """A method of a type that no module has, such as that of generators."""
+    found = vars(_NAMELESS[name]).get(method) if name in _NAMELESS else None
+    if type(found) is not types.MethodDescriptorType:
+        raise _core.CorruptStateError(f"there is no method {name}.{method} to load")
+    return found
+
+
+def _reduce_method(method):
+    cls = method.__objclass__
+    if _NAMELESS.get(cls.__name__) is cls:
+        return method_of, (cls.__name__, method.__name__)
+    return method.__reduce__()
 
 
 _ITERATORS = (map, filter, zip, enumerate, reversed, type(iter(int, 1)))
@@ -148,7 +159,9 @@ REDUCERS = {
     type({}.values()): lambda view: (values_of, (_held(view),)),
     type({}.items()): lambda view: (items_of, (_held(view),)),
     types.MappingProxyType: _reduce_proxy,
-    _coroutine_wrapper(): lambda wrapper: (await_coroutine, (_held(wrapper),)),
+    types.MethodDescriptorType: _reduce_method,
+    _WRAPPER: lambda wrapper: (await_coroutine, (_held(wrapper),)),
+    _ANEXT: _reduce_anext,
     staticmethod: _reduce_wrapper,
     classmethod: _reduce_wrapper,
     property: _reduce_property,
@@ -159,8 +172,6 @@ if super not in copyreg.dispatch_table:  # CPython has a reducer of its own sinc
 
 def reduce_builtin(obj):
     """Reduce an object of one of these types."""
-    if type(obj) is types.MethodDescriptorType:
-        return method_of, (obj.__objclass__.__name__, obj.__name__)
     return REDUCERS.get(type(obj), _reduce_super)(obj)
 
 
@@ -168,16 +179,18 @@ def reduce_builtin(obj):
 # copy.copy() returns the object itself.
 
 
-def _refuse_copy(wrapper):
+def _refuse_copy(awaitable):
     """Refuse, as for the coroutine itself: two can't go on with the same frame."""
+    what = "what a coroutine's __await__() returns"
+    if type(awaitable) is not _WRAPPER:
+        what = "a step of an asynchronous generator"
     raise TypeError(
-        "can't make a shallow copy of what a coroutine's __await__() returns: its frame can't be "
-        "shared; use copy.deepcopy()"
+        f"can't make a shallow copy of {what}: its frame can't be shared; use copy.deepcopy()"
     )
 
 
 COPIERS = {
-    _coroutine_wrapper(): _refuse_copy,
+    **dict.fromkeys((_WRAPPER, _ANEXT, *_core._AWAITABLES), _refuse_copy),
     **dict.fromkeys(_ITERATORS, lambda iterator: iterator.__reduce__()),
     **dict.fromkeys((staticmethod, classmethod, property), lambda obj: ""),
 }
@@ -188,6 +201,4 @@ def _deepcopy(obj, memo):
     return copy._reconstruct(obj, memo, *reduce_builtin(obj))
 
 
-DEEP_COPIERS = dict.fromkeys(
-    (*_ITERATORS, staticmethod, classmethod, _coroutine_wrapper()), _deepcopy
-)
+DEEP_COPIERS = dict.fromkeys((*_ITERATORS, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy)

@@ -162,7 +162,7 @@ class _Inspector:
             if node.kind != "call":
                 continue
             state = self.states.get(id(node), node.state)
-            if _name(node) == (_CORE, "_new_generator"):
+            if _MAKERS.get(_name(node)) == "generator":
                 if state is not None:
                     generators.append(self.generator(state))
             elif _is_task(node, state):
@@ -172,7 +172,7 @@ class _Inspector:
     # ---- tasks and generators
 
     def task(self, node, state):
-        flags, _, channel, fiber, call, _ = (item.node for item in state.node.items)
+        flags, _, channel, fiber, call, *_ = (item.node for item in state.node.items)
         frames = ()
         if fiber.kind == "tuple":
             frames = tuple(self.frame(item) for item in fiber.items[2:])
@@ -334,7 +334,10 @@ def _contents(node):
 
 # How functions that make objects are named in the types of these.
 _MAKERS = {
-    (_CORE, "_new_generator"): "generator",
+    **{
+        (_CORE, f"_new_{state}generator"): "generator"
+        for state in ("", "closed_", "stepped_", "closing_")
+    },
     (_CORE, "_new_function"): "function",
     (_CORE, "_new_referred_function"): "function",
     (_CORE, "_load_function"): "function",

@@ -8,6 +8,7 @@ all the same; those inside the user's own containers need :func:`dumps`.
 """
 
 import collections
+import contextvars
 import copy
 import copyreg
 import functools
@@ -15,7 +16,7 @@ import io
 import pickle
 import types
 
-from pickletask import _core, builtin_types, classes, envelope, postmortem
+from pickletask import _core, builtin_types, classes, contexts, envelope, postmortem
 from pickletask.errors import FAILURES
 
 __all__ = [
@@ -53,8 +54,11 @@ _REDUCERS |= {
     types.FrameType: _core._reduce_frame,
     types.TracebackType: _core._reduce_traceback,
     types.ModuleType: _reduce_module,
+    contextvars.ContextVar: contexts.reduce_variable,
+    contextvars.Context: contexts.refuse_context,
     **dict.fromkeys(_GENERATORS, _core._reduce_generator),
     **builtin_types.REDUCERS,
+    **dict.fromkeys(_core._AWAITABLES, _core._reduce_awaitable),
     type(iter(set())): _core._reduce_set_iterator,
     **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
     **dict.fromkeys(_core._ITERATORS, _core._reduce_iterator),
@@ -101,7 +105,8 @@ _COPIERS = _Copiers(
     copyreg.dispatch_table,
 )
 _DEEP_COPIERS = {
-    **dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy),
+    contextvars.Context: contexts.copy_context,
+    **dict.fromkeys((*_GENERATORS, *_core._AWAITABLES, types.FrameType), _deepcopy),
     **builtin_types.DEEP_COPIERS,
 }
 
@@ -206,6 +211,8 @@ class Pickler(_Explaining):
       ``"value"`` saves those that the code uses, functions and classes included.
     * ``classes``: ``"name"`` saves classes by their names, as pickle does; ``"value"`` saves those
       of ``__main__`` and those inside of functions themselves, by way of cloudpickle.
+    * ``contexts``: ``"thread"`` lets a task use the context of the thread that uses it first, and
+      refuses contexts among variables; ``"value"`` saves contexts with all they hold.
 
     Functions that can be imported go by name in any case.  What is written can be read by the stock
     unpickler, as long as pickletask can be imported.
@@ -225,17 +232,20 @@ class Pickler(_Explaining):
         code="value",
         main="reference",
         classes="name",
+        contexts="thread",
     ):
         super().__init__(file, protocol, fix_imports=fix_imports, buffer_callback=buffer_callback)
         _check_option("code", code, "value", "reference")
         _check_option("main", main, "reference", "value")
         _check_option("classes", classes, "name", "value")
+        _check_option("contexts", contexts, "thread", "value")
         if (code, main) == ("reference", "value"):
             raise ValueError("main='value' saves code by value: it can't go with code='reference'")
         self._main = _by_value().Main() if main == "value" else None
         self._by_reference = code == "reference"
         self._override = _QUICK[code].reducer_override
         self._class_values = "value" in (classes, main)
+        self._context_values = contexts == "value"
         self._queue = None
         self._reducers = {}
         self._table = None
@@ -271,6 +281,8 @@ class Pickler(_Explaining):
             return Pickler._reduce_substitute
         if self._queue is not None and issubclass(cls, _WITH_STATE):
             return Pickler._reduce_flat
+        if self._context_values and issubclass(cls, _core.tasklet):
+            return Pickler._with_context
         reducer = self._own_reducer(cls, table)
         return None if reducer is None else lambda pickler, obj: reducer(obj)
 
@@ -278,6 +290,10 @@ class Pickler(_Explaining):
         """What is special about instances of this class here, called with one; or None."""
         if self._class_values and issubclass(cls, type):
             return classes.reduce_class
+        if self._context_values and cls is contextvars.Context:
+            return contexts.reduce_context
+        if self._context_values and issubclass(cls, _core.tasklet):
+            return self._with_context
         if self._by_reference and (
             cls in _REFERRED
             or (issubclass(cls, _core.tasklet) and cls not in copyreg.dispatch_table)
@@ -290,6 +306,16 @@ class Pickler(_Explaining):
         if self._class_values and cls not in copyreg.dispatch_table:
             return classes.reduce_part(cls)
         return None
+
+    def _with_context(self, task):
+        """Reduce a tasklet with its own context."""
+        reduced = NotImplemented
+        if self._by_reference:
+            reduced = _core._override_by_reference(task)
+        if reduced is NotImplemented:
+            reduced = task.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        cls, args, state = reduced
+        return cls, args, (*state, _core._context_of(task))
 
     def _reduce_function(self, function):
         """Reduce a function: by name, reference or value."""
@@ -352,7 +378,7 @@ def dumps(obj, protocol=None, *, key=None, buffer_callback=None, **options):
     Parameters:
 
     * ``protocol``, ``fix_imports``, ``buffer_callback``: as for :func:`pickle.dumps`.
-    * ``code``, ``main``, ``classes``: by value, by reference or by name, as for :class:`Pickler`.
+    * ``code``, ``main``, ``classes``, ``contexts``: by value or not, as for :class:`Pickler`.
     * ``key``: bytes, 16 at least, that seal the pickle; :func:`~pickletask.loads` wants the same.
 
     Errors are those of :func:`pickle.dumps`, NotPicklableError for a task that stands where it

@@ -249,6 +249,59 @@ def crossings():
     return found
 
 
+@types.coroutine
+def give(item):
+    return (yield schedule_remove(item))
+
+
+async def count(log):
+    try:
+        for i in range(2):
+            yield await give(i)
+            log += [schedule_remove(i)]
+    except ValueError:
+        yield await give("caught")
+    finally:
+        log += [await pause("closing")]
+
+
+async def use_steps(log):
+    steps = count(log)
+    log += [await anext(steps), await steps.asend(1), await anext(steps, None)]
+    steps = count(log)
+    log += [await anext(steps), await steps.athrow(ValueError), await steps.aclose()]
+    async for x in count(log):
+        log += [x]
+
+
+def run_steps(log):
+    coroutine = use_steps(log)
+    step = count(log).asend(None)
+    log += [step.send(None)]
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration:
+        pass
+    coroutine = close_inside(log)
+    coroutine.send(None)
+    return coroutine.close()
+
+
+async def close_inside(log, depth=2):
+    try:
+        await (close_inside(log, depth - 1) if depth else pause(1))
+    finally:
+        log += [schedule_remove(depth)]
+
+
+def steps():
+    found = [item for number in (0, 2, 6, 9) for item in advanced(run_steps, number, [])]
+    last = advanced(run_steps, 12, [])
+    assert last[0].frame.f_code is close_inside.__code__
+    return found + last
+
+
 def generators():
     first, second, third = rest([1, 2]), rest("ab"), rest([])
     next(first)
@@ -340,6 +393,7 @@ ORIGINALS = {
     "coroutines at rest": coroutines,
     "by value": executed,
     "generators at rest": generators,
+    "steps of asynchronous generators": steps,
     "not started": lambda: [tasklet(walk).bind(None, ([1], []))],
     "dead": lambda: [tasklet(walk), channel()],
 }
@@ -418,7 +472,7 @@ def byte_mutant(data, other, number):
 # Where a damaged name may lead: nothing that's here does harm.
 HARMLESS = {
     "builtins": {
-        "ValueError", "KeyError", "LookupError", "ZeroDivisionError",
+        "ValueError", "KeyError", "LookupError", "ZeroDivisionError", "GeneratorExit",
         "ExceptionGroup", "enumerate", "zip", "range", "iter", "list",
         "tuple", "dict", "set", "frozenset", "int", "str", "bytes", "bytearray", "complex",
         "slice", "object", "reversed", "map", "filter", "len", "repr", "abs", "getattr",

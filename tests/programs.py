@@ -30,8 +30,8 @@ def modules():
 
 
 def cases(kind="tasks"):
-    """The cases of KIND "tasks", "boundaries" or "suspended", as ``module:function``."""
-    special = {"cases.boundaries": "boundaries", "cases.suspended": "suspended"}
+    """The cases of KIND "tasks" or of a module named KIND, as ``module:function``."""
+    special = {f"cases.{name}": name for name in ("boundaries", "suspended", "contexts")}
     found = []
     for name in modules():
         if special.get(name, "tasks") == kind:

@@ -316,6 +316,21 @@ def test_namespace_that_is_no_dict_is_refused(mode):
     task.kill()
 
 
+def test_import_under_way_is_refused_by_name(mode):
+    def import_it():
+        import cases._suspends
+
+        return cases._suspends
+
+    sys.modules.pop("cases._suspends", None)
+    task = begin(import_it)
+    message = "'.*import_it' .* line .* imported a module, .*has called '<module>'"
+    with pytest.raises(pickletask.NotPicklableError, match=message):
+        pickle.dumps(task)
+    task.run()
+    assert not task.alive and sys.modules.pop("cases._suspends").value == "imported"
+
+
 def test_generator_under_next_stays_soft(mode):
     """What is passed on needs no C stack, also where other ways have the same distance."""
 

@@ -87,12 +87,22 @@ boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
     case GET_ITER:
         return INTERP_ITERATOR_SLOTS == 1
                && inner == bridge_get(BRIDGE_ITERATOR)->code;
+    case SEND:
+        return inner == bridge_get(BRIDGE_CLOSING)->code;
     default:
         return opcode == INTERP_OP_CALL_KW || opcode == INTERP_OP_ENTER
                || opcode == INTERP_OP_SLICE
                || INTERP_IS_SUBSCRIPT(opcode, oparg)
                || INTERP_IS_POSITIVE(opcode, oparg);
     }
+}
+
+int
+boundary_finishes(PyCodeObject *code)
+{
+    return code == bridge_get(BRIDGE_FINISH)->code
+           || code == bridge_get(BRIDGE_CLOSE_STEP)->code
+           || code == bridge_get(BRIDGE_CLOSING)->code;
 }
 
 /* The inner frame is a generator's. As cross_function(). */
@@ -106,12 +116,14 @@ cross_generator(crossing *x)
         link->how = PENDING_NEXT;
         return link->waits || crossing_generator_call(x, gen);
     }
-    islot *base = iframe_stackbase(link->frame);
+    PyObject *receiver = chain_receiver(link->frame, link->kept);
     link->how = PENDING_GENERATOR;
-    return (link->opcode == FOR_ITER || link->opcode == SEND)
-           && link->kept >= INTERP_ITERATOR_SLOTS
-           && islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen
-           && (link->waits || crossing_is_known(x, link->opcode));
+    if (link->opcode != FOR_ITER && link->opcode != SEND) {
+        return 0;
+    }
+    return receiver == gen
+               ? link->waits || crossing_is_known(x, link->opcode)
+               : crossing_await(x, gen, receiver);
 }
 
 chain_result
@@ -124,6 +136,9 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     const analysis *a;
     chain_result result = CHAIN_FAILED;
 
+    if (iframe_is_generator(inner)) {
+        outer = link.frame = crossing_thrower(outer);
+    }
     if (chain_locate(&link) < 0
         || (a = analysis_get(iframe_code(outer))) == NULL)
     {
@@ -133,16 +148,25 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     link.depth = link.waits ? iframe_depth(outer)
                             : analysis_depth(a, link.pc);
     link.kept = analysis_kept(a, link.pc);
-    if (link.kept < 0 || link.depth < link.kept) {
+    if (link.kept < 0 || link.depth < link.kept
+        || (link.waits && !interp_loop_is_outermost(*loop, outer)))
+    {
+        /* What waits for a frame of its own loop may drop what that leaves. */
         return chain_refuse(c, outer);
     }
     if (!link.waits) {
         x.distance = interp_loop_distance(loop, inner, outer);
         x.top = iframe_stackbase(outer) + link.depth;
     }
-    int crossed = iframe_is_generator(inner) ? cross_generator(&x)
+    int crossed = !link.waits && iframe_is_generator(inner)
+                      ? crossing_pass(&x, c)
+                      : 1;
+    inner = x.inner;
+    if (crossed > 0) {
+        crossed = iframe_is_generator(inner) ? cross_generator(&x)
                   : link.waits               ? 0
                                              : cross_function(&x);
+    }
     if (crossed < 0) {
         goto error;
     }

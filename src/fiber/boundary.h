@@ -37,4 +37,8 @@ chain_result boundary_walk(chain *c, iframe *outer, iframe *inner,
  * interpreter relies on the kind of the result, it must come from a bridge. */
 int boundary_takes_result(int opcode, int oparg, PyCodeObject *inner);
 
+/* Is it the code of a bridge that knows what to make of what an asynchronous
+ * generator yields?  Its first parameter is the awaitable that resumes it. */
+int boundary_finishes(PyCodeObject *code);
+
 #endif

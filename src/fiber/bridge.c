@@ -20,6 +20,10 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_ITERATOR] = "iterator",
     [BRIDGE_STEPS] = "steps",
     [BRIDGE_CLASS] = "build_class",
+    [BRIDGE_FINISH] = "finish",
+    [BRIDGE_CLOSE_STEP] = "close_step",
+    [BRIDGE_CLOSING] = "closing",
+    [BRIDGE_CONTEXT] = "run_in_context",
 };
 
 const bridge *
@@ -148,11 +152,28 @@ prepare(bridge *b, PyObject *function)
     return -1;
 }
 
+/* Gives the functions one of ours. 0, or -1 with an exception. */
+static int
+lend(PyObject *module, PyObject *functions, const char *name)
+{
+    PyObject *function = PyObject_GetAttrString(module, name);
+    int status = function == NULL ? -1
+                                  : PyObject_SetAttrString(functions, name,
+                                                           function);
+    Py_XDECREF(function);
+    return status;
+}
+
 int
 bridge_setup(PyObject *module)
 {
     PyObject *functions = PyImport_ImportModule("pickletask._bridges");
-    int status = functions == NULL ? -1 : hide_all(functions);
+    int status = functions == NULL
+                         || lend(module, functions, "_finish_step") < 0
+                         || lend(module, functions, "_exit_context") < 0
+                         || hide_all(functions) < 0
+                     ? -1
+                     : 0;
 
     for (int i = BRIDGE_NONE + 1; status == 0 && i < BRIDGES; i++) {
         status = prepare(&bridges[i],

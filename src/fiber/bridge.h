@@ -33,6 +33,10 @@ typedef enum {
     BRIDGE_ITERATOR,
     BRIDGE_STEPS,
     BRIDGE_CLASS,
+    BRIDGE_FINISH,
+    BRIDGE_CLOSE_STEP,
+    BRIDGE_CLOSING,
+    BRIDGE_CONTEXT,
     BRIDGES
 } bridge_kind;
 

@@ -1,6 +1,7 @@
 /* Walking the frames of a suspended fiber: see chain.h for the reasoning. */
 #include "chain.h"
 
+#include "awaitable.h"
 #include "boundary.h"
 #include "soften.h"
 
@@ -136,13 +137,25 @@ chain_is_waiting(const chain_link *link, const analysis *a)
 #endif
 }
 
-int
-chain_is_next(iframe *outer, iframe *inner)
+interp_pending
+chain_pending(iframe *outer, iframe *inner)
 {
     chain_link link = {.frame = outer};
+    int depth = iframe_depth(outer);
 
-    return iframe_is_generator(inner) && iframe_depth(outer) >= 0
-           && chain_locate(&link) == 0 && link.opcode == CALL;
+    if (!iframe_is_generator(inner)) {
+        return PENDING_PUSH;
+    }
+    if (depth < 0 || chain_locate(&link) < 0) {
+        return PENDING_GENERATOR;
+    }
+    if (link.opcode == CALL) {
+        return PENDING_NEXT;
+    }
+    return link.opcode == SEND
+                   && awaitable_converts(chain_receiver(outer, depth))
+               ? PENDING_STEP
+               : PENDING_GENERATOR;
 }
 
 /* Is `callable` what the interpreter calls to reach the function of `call`? */
@@ -317,9 +330,7 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         }
         link->waits = 1;
         link->depth = link->kept = iframe_depth(outer);
-        link->how = chain_is_next(outer, inner)  ? PENDING_NEXT
-                    : iframe_is_generator(inner) ? PENDING_GENERATOR
-                                                 : PENDING_PUSH;
+        link->how = chain_pending(outer, inner);
         if (all && chain_locate(link) < 0) {
             return CHAIN_FAILED;
         }
@@ -409,4 +420,31 @@ chain_callable(iframe *f)
         return chain_spread_operands(top, link.oparg, &tuple);
     }
     return NULL;
+}
+
+/* Does the frame run CPython's own code for imports? */
+static int
+is_importing(iframe *f)
+{
+    static const char start[] = "<frozen importlib";
+    const char *file = PyUnicode_AsUTF8(iframe_code(f)->co_filename);
+
+    if (file == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    return strncmp(file, start, sizeof(start) - 1) == 0;
+}
+
+iframe *
+chain_importer(iframe *f)
+{
+    iframe *outer = f;
+
+    while (outer != NULL && (iframe_is_marker(outer) || iframe_is_shim(outer)
+                             || is_importing(outer)))
+    {
+        outer = outer->previous;
+    }
+    return outer == NULL ? f : outer;
 }

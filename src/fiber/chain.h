@@ -39,6 +39,8 @@ typedef struct {
     int kept;               /* of these: stay, the pending one's are gone */
     interp_pending how;
     unsigned char waits;    /* the frame says so itself: nothing to edit */
+    unsigned char passes;   /* something is thrown through the frame, which may
+                             * be in no chain */
     unsigned char held;     /* C code holds references around the call: the
                              * frame can be written down, but not cut off */
 } chain_link;
@@ -113,10 +115,28 @@ chain_result chain_refuse(chain *c, iframe *where);
  * exception; can't fail for a frame whose code was analysed before. */
 int chain_locate(chain_link *link);
 
-/* Does the suspended frame `outer` wait for the generator of `inner` in a call
- * of next() or send()?  Such a generator runs in a loop of its own, and what
- * keeps it alive, the operand, is gone: the chain owns a reference to it. */
-int chain_is_next(iframe *outer, iframe *inner);
+/* How the result of `inner` reaches the suspended frame `outer`. */
+interp_pending chain_pending(iframe *outer, iframe *inner);
+
+/* Does `outer` wait for the generator of `inner` in a call, as of next()?
+ * Such a generator runs in a loop of its own, and what keeps it alive, the
+ * operand, is gone: the chain owns a reference to it. */
+static inline int
+chain_is_next(iframe *outer, iframe *inner)
+{
+    return chain_pending(outer, inner) == PENDING_NEXT;
+}
+
+/* What a FOR_ITER or SEND that keeps so many entries resumes. Borrowed, or
+ * NULL. */
+static inline PyObject *
+chain_receiver(iframe *outer, int kept)
+{
+    return kept < INTERP_ITERATOR_SLOTS
+               ? NULL
+               : islot_object(
+                     iframe_stackbase(outer)[kept - INTERP_ITERATOR_SLOTS]);
+}
 
 /* Has the pending instruction of the frame used up its operands?  It has if
  * the frame waits for a Python function, called in the same loop or before it
@@ -135,5 +155,9 @@ PyObject *chain_spread_operands(islot *top, int oparg, PyObject **tuple);
 /* What is called in the pending instruction of a running frame, as far as
  * it can be told. Borrowed, or NULL. */
 PyObject *chain_callable(iframe *f);
+
+/* The frame outside of all those of an import that is under way in `f`; f
+ * itself if it is none of those. */
+iframe *chain_importer(iframe *f);
 
 #endif

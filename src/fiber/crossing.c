@@ -104,10 +104,8 @@ crossing_is_receiver(const crossing *x, PyObject *operand)
     return operand != NULL && operand == crossing_argument(x, 0);
 }
 
-/* Is this operand, which may be gone, what a variable of the outer frame holds
- * as well? */
-static int
-is_variable(const crossing *x, PyObject *operand)
+int
+crossing_is_variable(const crossing *x, PyObject *operand)
 {
     iframe *f = x->link->frame;
     Py_ssize_t position = 0;
@@ -135,7 +133,7 @@ crossing_is_alive(const crossing *x, int way, PyObject *operand)
 {
     return operand != NULL && crossing_is_known(x, way)
            && (crossing_is_safe(x, way) || crossing_is_receiver(x, operand)
-               || is_variable(x, operand));
+               || crossing_is_variable(x, operand));
 }
 
 int
@@ -198,6 +196,7 @@ find_functions(void)
         known->send = find_function(generator, "send");
         known->throw = find_function(generator, "throw");
         known->close = find_function(generator, "close");
+        known->run = find_function((PyObject *)&PyContext_Type, "run");
         found = !PyErr_Occurred();
         Py_DECREF(builtins);
     }
@@ -252,6 +251,9 @@ make_names(void)
         {&known->pos, "__pos__"},
         {&known->del, "__del__"},
         {&known->step, "__next__"},
+        {&known->send, "send"},
+        {&known->throw, "throw"},
+        {&known->close, "close"},
     };
     int failed = 0;
 

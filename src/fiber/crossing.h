@@ -20,6 +20,8 @@ typedef struct {
     Py_ssize_t distance;
     int writes;                 /* it is to be written down: parameters and
                                  * such are wanted, which need memory */
+    int passes;                 /* proved: what is thrown into the inner frame
+                                 * has passed through others */
     bridge_kind bridge;
     PyObject *values[BRIDGE_VALUES];    /* the bridge's parameters; owned */
     PyObject *generator;        /* which the bridge is of; owned, or NULL */
@@ -32,10 +34,29 @@ int crossing_call(crossing *x);
 /* The same, of what resumes the inner frame's generator. */
 int crossing_generator_call(crossing *x, PyObject *gen);
 
+/* The same, of Context.run(). */
+int crossing_context(crossing *x);
+
 int crossing_enter(crossing *x);        /* BEFORE_WITH */
 int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
 int crossing_attribute(crossing *x);    /* LOAD_ATTR */
 int crossing_step(crossing *x);         /* FOR_ITER */
+
+/* FOR_ITER, SEND: to what resumes the inner frame's generator. */
+int crossing_await(crossing *x, PyObject *gen, PyObject *receiver);
+/* CALL: of a method of what resumes it. */
+int crossing_await_call(crossing *x, PyObject *awaitable,
+                        PyCFunction function);
+
+/* Is it such a call, whose operands may be looked at? */
+int crossing_is_await_call(const crossing *x);
+
+/* throw() and close() of a generator that delegates to another reach that one
+ * first, with no loop for the frames in between, which are in no chain or in
+ * that of the outer frame. */
+iframe *crossing_thrower(iframe *outer);
+/* Appends these frames; the outermost of them takes the place of x->inner. */
+int crossing_pass(crossing *x, chain *c);
 
 /* An instruction that passes on what the method of an operand (counted from
  * the top, from 1) returns, or what the bridge makes of it. */
@@ -55,6 +76,10 @@ int crossing_is_safe(const crossing *x, int way);
 
 /* Is this operand, which may be gone, a first argument, and so alive? */
 int crossing_is_receiver(const crossing *x, PyObject *operand);
+
+/* Is this operand, which may be gone, what a variable of the outer frame holds
+ * as well? */
+int crossing_is_variable(const crossing *x, PyObject *operand);
 
 /* May this operand be looked at, if the instruction takes that way? */
 int crossing_is_alive(const crossing *x, int way, PyObject *operand);
@@ -91,12 +116,19 @@ int crossing_is_step_of(const crossing *x, PyObject *iterator);
 typedef struct {
     PyObject *init, *new, *call, *enter, *exit, *wrapped, *static_function,
         *func, *fget, *get, *getattr, *getattribute, *getitem, *contains,
-        *boolean, *iter, *neg, *invert, *pos, *del, *step;
+        *boolean, *iter, *neg, *invert, *pos, *del, *step, *send,
+        *throw, *close;
 } crossing_known_names;
+
+/* What is called by the pending instruction, whose operands are alive; *first
+ * and *count are set to its positional arguments, self included. *names is set
+ * to the names of keyword arguments behind them. Borrowed, or NULL. */
+PyObject *crossing_call_parts(const crossing *x, islot **first, int *count,
+                              PyObject **names);
 
 /* CPython's own. */
 typedef struct {
-    PyCFunction next, send, throw, close, build_class, exec, eval;
+    PyCFunction next, send, throw, close, build_class, exec, eval, run;
 } crossing_known_functions;
 
 typedef struct {

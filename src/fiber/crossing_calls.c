@@ -1,6 +1,7 @@
 /* Crossing calls: see crossing.h. */
 #include "crossing.h"
 
+#include "awaitable.h"
 #include "distance.h"
 
 /* Is the inner frame one of code that only exec(), eval() and class statements
@@ -38,11 +39,9 @@ keyword_names(const chain_link *link)
     return PyTuple_CheckExact(names) ? names : NULL;
 }
 
-/* What is called by the pending instruction, whose operands are alive; *first
- * and *count are set to its positional arguments, self included. *names is set
- * to the names of keyword arguments behind them. Borrowed, or NULL. */
-static PyObject *
-call_parts(const crossing *x, islot **first, int *count, PyObject **names)
+PyObject *
+crossing_call_parts(const crossing *x, islot **first, int *count,
+                    PyObject **names)
 {
     islot *top = x->top;
 
@@ -119,7 +118,7 @@ cross_type(crossing *x, PyObject *type)
     {
         return 0;
     }
-    if (call_parts(x, &first, &count, &names) != type) {
+    if (crossing_call_parts(x, &first, &count, &names) != type) {
         return 0;
     }
     x->bridge = BRIDGE_NEW;
@@ -138,7 +137,7 @@ cross_class(crossing *x)
     if (!crossing_is_known(x, DISTANCE_CLASS)) {
         return 0;
     }
-    PyObject *callable = call_parts(x, &first, &count, &names);
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
     if (crossing_c_function(callable) != crossing_functions.build_class
         || count < 2 || islot_object(first[0]) != x->function)
     {
@@ -175,7 +174,7 @@ cross_exec(crossing *x)
         return 0;
     }
     PyCFunction function = crossing_c_function(
-        call_parts(x, &first, &count, &names));
+        crossing_call_parts(x, &first, &count, &names));
     if (function == NULL || count < 1
         || (function != crossing_functions.exec
             && function != crossing_functions.eval))
@@ -199,7 +198,7 @@ cross_next(crossing *x)
     int count;
 
     if (!crossing_is_safe(x, DISTANCE_NEXT)
-        || crossing_c_function(call_parts(x, &first, &count, &names))
+        || crossing_c_function(crossing_call_parts(x, &first, &count, &names))
                != crossing_functions.next
         || count < 1 || count > 2
         || !crossing_is_step_of(x, islot_object(*first)))
@@ -234,6 +233,9 @@ crossing_call(crossing *x)
         return crossed != 0 ? crossed : cross_exec(x);
     }
     if (x->link->opcode == CALL && cross_next(x)) {
+        return 1;
+    }
+    if (crossing_context(x)) {
         return 1;
     }
     int crossed = cross_type(x, callable);
@@ -280,14 +282,15 @@ crossing_generator_call(crossing *x, PyObject *gen)
     islot *first;
     int count, bound = 1;
 
-    if (!crossing_is_known(x, DISTANCE_NEXT)
+    if (!x->passes && !crossing_is_known(x, DISTANCE_NEXT)
         && !crossing_is_known(x, DISTANCE_METHOD)
         && !crossing_is_known(x, DISTANCE_THROW)
-        && !crossing_is_known(x, DISTANCE_CLOSE))
+        && !crossing_is_known(x, DISTANCE_CLOSE)
+        && !crossing_is_await_call(x))
     {
         return 0;
     }
-    PyObject *callable = call_parts(x, &first, &count, &names);
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
     PyCFunction function = crossing_c_function(callable);
     if (function == NULL || names != NULL) {
         return 0;
@@ -300,7 +303,11 @@ crossing_generator_call(crossing *x, PyObject *gen)
         resumed = islot_object(first[0]);
     }
     if (resumed != gen) {
-        return 0;
+        int defaults = function == crossing_functions.next && count > 1;
+        return !defaults && (x->passes || crossing_is_await_call(x))
+                       && awaitable_generator(resumed) == gen
+                   ? crossing_await_call(x, resumed, function)
+                   : 0;
     }
     count -= bound;
     if (function == crossing_functions.next) {
@@ -315,12 +322,12 @@ crossing_generator_call(crossing *x, PyObject *gen)
     }
     if (function == crossing_functions.throw) {
         x->link->held = 1;
-        return crossing_is_known(x, DISTANCE_THROW);
+        return x->passes || crossing_is_known(x, DISTANCE_THROW);
     }
     if (function == crossing_functions.close) {
         x->bridge = BRIDGE_CLOSE;
         x->values[0] = PyBool_FromLong(INTERP_CLOSE_RETURNS);
-        return crossing_is_known(x, DISTANCE_CLOSE);
+        return x->passes || crossing_is_known(x, DISTANCE_CLOSE);
     }
     return 0;
 }

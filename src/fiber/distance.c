@@ -115,17 +115,56 @@ silent(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
     return 0;
 }
 
+/* The ways that the program names. New reference, or NULL with an
+ * exception. */
+static PyObject *
+named_ways(void)
+{
+    static const struct {
+        const char *name;
+        int way;
+    } named[] = {
+        {"NEXT", DISTANCE_NEXT},
+        {"METHOD", DISTANCE_METHOD},
+        {"THROW", DISTANCE_THROW},
+        {"CLOSE", DISTANCE_CLOSE},
+        {"SPREAD", DISTANCE_SPREAD},
+        {"OBJECT", DISTANCE_OBJECT},
+        {"TYPE", DISTANCE_TYPE},
+        {"PARTIAL", DISTANCE_PARTIAL},
+        {"CACHED", DISTANCE_CACHED},
+        {"CLASS", DISTANCE_CLASS},
+        {"EXEC", DISTANCE_EXEC},
+        {"FINALISER", DISTANCE_FINALISER},
+        {"AWAIT", DISTANCE_AWAIT},
+        {"AWAIT_CALL", DISTANCE_AWAIT_CALL},
+        {"PASS", DISTANCE_PASS},
+        {"CONTEXT", DISTANCE_CONTEXT},
+    };
+    PyObject *result = PyDict_New();
+
+    for (size_t i = 0; result != NULL && i < Py_ARRAY_LENGTH(named); i++) {
+        PyObject *way = PyLong_FromLong(named[i].way);
+        if (way == NULL
+            || PyDict_SetItemString(result, named[i].name, way) < 0)
+        {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(way);
+    }
+    return result;
+}
+
 static int
 run_program(PyObject *measure, PyObject *function, int rounds)
 {
-    PyObject *result = PyObject_CallFunction(
-        measure, "Oi{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i}",
-        function, rounds, "NEXT", DISTANCE_NEXT, "METHOD", DISTANCE_METHOD,
-        "THROW", DISTANCE_THROW, "CLOSE", DISTANCE_CLOSE, "SPREAD",
-        DISTANCE_SPREAD, "OBJECT", DISTANCE_OBJECT, "TYPE", DISTANCE_TYPE,
-        "PARTIAL", DISTANCE_PARTIAL, "CACHED", DISTANCE_CACHED, "CLASS",
-        DISTANCE_CLASS, "EXEC", DISTANCE_EXEC, "FINALISER",
-        DISTANCE_FINALISER);
+    PyObject *named = named_ways(), *result = NULL;
+
+    if (named != NULL) {
+        result = PyObject_CallFunction(measure, "OiO", function, rounds,
+                                       named);
+    }
+    Py_XDECREF(named);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

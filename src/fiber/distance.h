@@ -33,6 +33,11 @@ enum {
     /* What must not be taken for any of these: the instruction drops its
      * operands, and a finaliser runs. */
     DISTANCE_FINALISER = -12,
+    /* To what resumes a generator (awaitable.h): in SEND, in calls. */
+    DISTANCE_AWAIT = -13,
+    DISTANCE_AWAIT_CALL = -14,
+    DISTANCE_PASS = -15,        /* throw() that passes through generators */
+    DISTANCE_CONTEXT = -16,     /* Context.run() */
 };
 
 /* Does the way make this distance? */

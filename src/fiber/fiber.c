@@ -25,7 +25,9 @@
  * over: fiber_main is a loop.
  */
 #include "fiber.h"
+#include "awaitable.h"
 #include "chain.h"
+#include "contexts.h"
 #include "crossing.h"
 #include "distance.h"
 #include "landing.h"
@@ -492,8 +494,10 @@ fiber_setup(PyObject *module, const fiber_hooks *hooks)
     if (capsule_key == NULL) {
         return -1;
     }
-    if (landing_setup(module) < 0 || bridge_setup(module) < 0
-        || crossing_setup() < 0 || distance_setup(module) < 0)
+    if (landing_setup(module) < 0 || awaitable_setup(module) < 0
+        || contexts_setup(module) < 0 || bridge_setup(module) < 0
+        || crossing_setup() < 0
+        || distance_setup(module) < 0)
     {
         return -1;
     }

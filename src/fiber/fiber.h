@@ -54,6 +54,7 @@ struct fiber {
     unsigned char landed;   /* was soft: its first loop is landing.c's */
     unsigned char ended;    /* its frames are left: what runs is its end */
     unsigned char stuck;    /* PARKED, can't become soft: not asked again */
+    unsigned char has_context;  /* its own one isn't to come: contexts.h */
     fiber_thread *thread;   /* where it runs or is parked; NULL: nowhere */
     stack *stack;           /* PARKED; NEW and SOFT once prepared */
     void *sp;               /* PARKED, prepared: where to swap to */

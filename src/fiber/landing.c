@@ -1,6 +1,7 @@
 /* Soft to running: see landing.h. */
 #include "landing.h"
 
+#include "awaitable.h"
 #include "chain.h"
 #include "interp/clear.h"
 
@@ -15,6 +16,7 @@ typedef struct {
 
 static PyObject *the_landing;           /* a raiser, owned */
 static PyFunctionObject *landing_function;  /* T's; owned */
+static PyObject *the_end;               /* an exhausted iterator, owned */
 
 static PyObject *
 raiser_raise(PyObject *self)
@@ -314,7 +316,15 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
     leave_generator(ts, gen, result);
     /* It was located when the fiber became soft: this can't fail now. */
     (void)chain_locate(&link);
-    if (result != NULL && gen->gi_frame_state < FRAME_EXECUTING) {
+    awaitable_outcome outcome =
+        result == NULL                              ? AWAITABLE_RAISES
+        : gen->gi_frame_state < FRAME_EXECUTING ? AWAITABLE_YIELDS
+                                                    : AWAITABLE_RETURNS;
+    if (link.opcode == SEND) {
+        outcome = awaitable_finish(chain_receiver(outer, depth), outcome,
+                                   &result);
+    }
+    if (outcome == AWAITABLE_YIELDS) {
         return result;
     }
     if (result != NULL && link.opcode == CALL) {
@@ -326,6 +336,10 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
     if (result == NULL) {
         return repeat_and_raise(&link, raiser_of_error());
     }
+    if (link.opcode == SEND && INTERP_INLINES_GENERATORS) {
+        iframe_go_to(outer, link.next + link.oparg);
+        return result;
+    }
     PyObject *operand = islot_object(iframe_stackbase(outer)[depth - 1]);
     iframe_set_depth(outer, depth - 1);
     if (link.opcode == SEND) {
@@ -333,9 +347,12 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
         iframe_go_to(outer, link.next + link.oparg);
         return result;
     }
-    /* FOR_ITER finds the generator exhausted when it is repeated. */
+    /* FOR_ITER is repeated, with an iterator that has ended. */
     Py_DECREF(result);
     iframe_go_to(outer, link.pc - interp_prefixes(link.oparg));
+    if (operand != (PyObject *)gen) {
+        Py_SETREF(operand, Py_NewRef(the_end));
+    }
     return operand;
 }
 
@@ -344,8 +361,9 @@ static int
 is_bottom(iframe *f)
 {
     return f->previous == NULL
-           || (INTERP_INLINES_GENERATORS ? chain_is_next(f->previous, f)
-                                         : iframe_is_entry(f));
+           || (INTERP_INLINES_GENERATORS
+                   ? chain_pending(f->previous, f) >= PENDING_NEXT
+                   : iframe_is_entry(f));
 }
 
 /* Does what the caller of a loop has to do for the frame that the loop began
@@ -515,13 +533,23 @@ make_arrival(void)
     return 0;
 }
 
+/* Makes the_end. 0, or -1. */
+static int
+make_end(void)
+{
+    PyObject *nothing = PyTuple_New(0);
+    the_end = nothing == NULL ? NULL : PyObject_GetIter(nothing);
+    Py_XDECREF(nothing);
+    return the_end == NULL ? -1 : 0;
+}
+
 int
 landing_setup(PyObject *module)
 {
     static const char land[] = {(char)UNARY_INVERT, 0, (char)RETURN_VALUE, 0};
     PyObject *type = PyType_FromSpec(&raiser_spec);
 
-    if (type == NULL || make_arrival() < 0) {
+    if (type == NULL || make_arrival() < 0 || make_end() < 0) {
         Py_XDECREF(type);
         return -1;
     }

@@ -2,6 +2,7 @@
 #include "soften.h"
 
 #include "chain.h"
+#include "contexts.h"
 #include "interp/clear.h"
 
 /* An image that needs more words than this gets a chunk of its own. */
@@ -261,6 +262,11 @@ soften_discard(fiber *f)
             }
         }
         else {
+            if (iframe_code(frame) == bridge_get(BRIDGE_CONTEXT)->code
+                && !islot_is_null(frame->localsplus[0]))
+            {
+                contexts_leave(f, islot_object(frame->localsplus[0]));
+            }
             iframe_clear(frame, 0);
         }
         frame = outer;
@@ -331,7 +337,10 @@ traverse_parked(fiber *f, visitproc visit, void *arg)
             continue;
         }
         int depth = iframe_depth(frame);
-        while (i < known && c.links[i].bridge != NULL) {
+        while (i < known
+               && (c.links[i].bridge != NULL
+                   || (c.links[i].passes && c.links[i].frame != frame)))
+        {
             i++;
         }
         if (i < known && c.links[i].frame == frame) {

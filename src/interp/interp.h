@@ -44,6 +44,8 @@ typedef enum {
                          * yields is pushed, its return jumps ahead */
     PENDING_NEXT,       /* a call of next() or send(): what the generator
                          * yields is pushed, its return is StopIteration */
+    PENDING_STEP,       /* SEND to what makes something else of what the
+                         * generator yields, returns or raises */
 } interp_pending;
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000

@@ -55,6 +55,8 @@
 #define INTERP_COMPARES_TO_BOOL(oparg) 0
 /* From the top, where WITH_EXCEPT_START finds what it calls. */
 #define INTERP_EXIT_SLOT 4
+/* athrow() keeps its arguments as a tuple. */
+#define INTERP_THROWS_TUPLE 1
 /* A generator's close() returns what the generator returns. */
 #define INTERP_CLOSE_RETURNS 0
 
@@ -288,6 +290,19 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
     interp_loop from = *loop;
     *loop = from->previous;
     return (char *)from->previous - (char *)from;
+}
+
+/* Has the loop that began with an inner frame of `outer` no other one below
+ * itself on its C stack?  Then `outer` became soft. */
+static inline int
+interp_loop_is_outermost(interp_loop loop, iframe *outer)
+{
+    if (loop == NULL) {
+        return 1;   /* the fiber is soft */
+    }
+    /* Below it: that of interp_fresh(), and the thread's own. */
+    _PyCFrame *base = loop->previous;
+    return base->previous != NULL && base->previous->previous == NULL;
 }
 
 /* Did the interpreter report calls of C functions when it was left? Then it

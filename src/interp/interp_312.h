@@ -55,6 +55,8 @@
 #define INTERP_COMPARES_TO_BOOL(oparg) 0
 /* From the top, where WITH_EXCEPT_START finds what it calls. */
 #define INTERP_EXIT_SLOT 4
+/* athrow() keeps its arguments as a tuple. */
+#define INTERP_THROWS_TUPLE 1
 /* A generator's close() returns what the generator returns. */
 #define INTERP_CLOSE_RETURNS 0
 
@@ -269,6 +271,17 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
         outer = outer->previous;
     }
     return (char *)outer - (char *)inner->previous;
+}
+
+/* Has the loop that began with an inner frame of `outer` no other one below
+ * itself on its C stack?  Then `outer` became soft. */
+static inline int
+interp_loop_is_outermost(interp_loop loop, iframe *outer)
+{
+    while (outer != NULL && !iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    return outer == NULL;
 }
 
 /* Did the interpreter report calls of C functions when it was left? Then it

@@ -1,6 +1,7 @@
 /* Suspended frames to plain state: see state.h. */
 #include "state.h"
 
+#include "awaitables.h"
 #include "errors.h"
 #include "fiber/boundary.h"
 #include "fiber/chain.h"
@@ -8,7 +9,7 @@
 #include "references.h"
 #include "substitute.h"
 
-static PyObject *new_generator, *set_generator;     /* what pickles name */
+static PyObject *set_generator;     /* what pickles name */
 
 /* ---- why not ----------------------------------------------------------- */
 
@@ -178,9 +179,11 @@ describe(iframe *f, iframe *inner, int dropping)
         return PyUnicode_FromString("used an attribute");
     case STORE_SUBSCR:
         return PyUnicode_FromString("used a subscript");
+    case IMPORT_NAME:
+        return PyUnicode_FromString("imported a module");
     default:
-        return PyUnicode_FromString("used an operator, a builtin operation "
-                                    "or an import");
+        return PyUnicode_FromString("used an operator or a builtin "
+                                    "operation");
     }
 }
 
@@ -215,7 +218,9 @@ static PyObject *
 refuse_chain(const chain *c)
 {
     if (c->where != NULL) {
-        return refuse_frame(c->where, c->inner, c->dropping);
+        iframe *where = chain_importer(c->where);
+        return refuse_frame(where, c->inner,
+                            c->dropping || where != c->where);
     }
     PyErr_SetString(NotPicklableError,
                     "cannot pickle this task: it began in C code; start it "
@@ -731,8 +736,8 @@ capture_suspended(PyGenObject *gen, PyObject *reference)
     format = PyLong_FromLong(STATE_FORMAT);
     if (arguments != NULL && state != NULL && format != NULL) {
         PyTuple_SET_ITEM(state, GENERATOR_FORMAT, Py_NewRef(format));
-        result = PyTuple_Pack(6, new_generator, arguments, state, Py_None,
-                              Py_None, set_generator);
+        result = Py_BuildValue("NOOOOO", awaitables_maker(gen), arguments,
+                               state, Py_None, Py_None, set_generator);
     }
     Py_XDECREF(arguments);
     Py_XDECREF(state);
@@ -747,13 +752,6 @@ write_generator(PyObject *object, PyObject *reference)
     PyObject *head;
     int named = 1;
 
-    if (PyAsyncGen_CheckExact(object)
-        && ((PyAsyncGenObject *)object)->ag_running_async)
-    {
-        PyErr_Format(NotPicklableError, "cannot pickle asynchronous generator "
-                     "'%U': one of its steps is under way", gen->gi_qualname);
-        return NULL;
-    }
     if (gen->gi_frame_state < FRAME_EXECUTING) {
         return capture_suspended(gen, reference);
     }
@@ -773,7 +771,7 @@ write_generator(PyObject *object, PyObject *reference)
     if (arguments == NULL) {
         return NULL;
     }
-    return Py_BuildValue("ON", new_generator, arguments);
+    return Py_BuildValue("NN", awaitables_maker(gen), arguments);
 }
 
 /* A reference to the code of a generator. Runs Python code. New reference, or
@@ -847,16 +845,6 @@ core_refer_generator(PyObject *module, PyObject *gen)
 }
 
 static PyObject *
-core_new_generator(PyObject *module, PyObject *args)
-{
-    PyObject *head, *name = NULL, *qualname = NULL, *stones;
-    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
-        return NULL;
-    }
-    return rebuild_new_generator(head, name, qualname);
-}
-
-static PyObject *
 core_set_generator(PyObject *module, PyObject *args)
 {
     PyObject *gen, *state;
@@ -873,8 +861,6 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Reducer of generators and coroutines.")},
     {"_refer_generator", core_refer_generator, METH_O,
      PyDoc_STR("The same with their code by reference.")},
-    {"_new_generator", core_new_generator, METH_VARARGS,
-     PyDoc_STR("Empty generator of a function.")},
     {"_set_generator", core_set_generator, METH_VARARGS,
      PyDoc_STR("Suspends an empty generator in a saved state.")},
     {NULL},
@@ -892,8 +878,7 @@ state_setup(PyObject *module)
     if (PyModule_AddFunctions(module, functions) < 0) {
         return -1;
     }
-    new_generator = PyObject_GetAttrString(module, "_new_generator");
     set_generator = PyObject_GetAttrString(module, "_set_generator");
     fiber_set_pickling(&pickling);
-    return new_generator == NULL || set_generator == NULL ? -1 : 0;
+    return set_generator == NULL ? -1 : 0;
 }

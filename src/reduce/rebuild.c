@@ -8,7 +8,9 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "fiber/awaitable.h"
 #include "fiber/boundary.h"
+#include "fiber/contexts.h"
 #include "fiber/soften.h"
 #include "functions.h"
 #include "interp/analysis.h"
@@ -340,7 +342,8 @@ publish_generator(frame_plan *plan)
 }
 
 PyObject *
-rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
+rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname,
+                      int state)
 {
     PyTypeObject *type = &PyGen_Type;
     PyCodeObject *code = NULL;
@@ -385,6 +388,11 @@ rebuild_new_generator(PyObject *head, PyObject *name, PyObject *qualname)
     gen->gi_qualname = Py_NewRef(qualname == NULL ? code->co_qualname
                                                   : qualname);
     gen->gi_frame_state = FRAME_CLEARED;
+    if (type == &PyAsyncGen_Type) {
+        PyAsyncGenObject *a = (PyAsyncGenObject *)gen;
+        a->ag_closed = (state & REBUILD_CLOSED) != 0;
+        a->ag_running_async = (state & REBUILD_STEPPED) != 0;
+    }
     PyObject_GC_Track(gen);
 
 error:
@@ -467,6 +475,30 @@ rebuild_check_format(PyObject *format)
     return 0;
 }
 
+/* What a frame that waits in FOR_ITER or SEND resumes. Borrowed, or NULL. */
+static PyObject *
+receiver_of(const frame_plan *plan)
+{
+    return plan->kept < INTERP_ITERATOR_SLOTS
+               ? NULL
+               : plan->slots[plan->count - INTERP_ITERATOR_SLOTS];
+}
+
+/* Does a FOR_ITER or SEND to `receiver` resume the generator? */
+static int
+resumes(const frame_plan *plan, PyObject *receiver, PyObject *gen)
+{
+    if (plan->opcode != FOR_ITER && plan->opcode != SEND) {
+        return 0;
+    }
+    if (receiver == gen) {
+        return plan->opcode == FOR_ITER ? PyGen_CheckExact(gen)
+                                        : !PyAsyncGen_CheckExact(gen);
+    }
+    return awaitable_generator(receiver) == gen
+           && (plan->opcode == SEND || !awaitable_converts(receiver));
+}
+
 /* Can a frame wait in this instruction for the next inner one, which is that
  * of a generator or not; or, innermost, for the value that resumes it? */
 static int
@@ -475,18 +507,15 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
     int ok = 0;
 
     if (inner != NULL && inner->gen != NULL) {
-        PyObject *operand =
-            plan->kept < INTERP_ITERATOR_SLOTS
-                ? NULL
-                : plan->slots[plan->count - INTERP_ITERATOR_SLOTS];
+        PyObject *operand = receiver_of(plan);
         if (plan->opcode == CALL) {
-            ok = !PyAsyncGen_CheckExact(inner->gen);
+            ok = !PyAsyncGen_CheckExact(inner->gen)
+                 || (boundary_finishes(plan->code)
+                     && awaitable_generator(plan->slots[0])
+                            == (PyObject *)inner->gen);
         }
         else {
-            ok = operand == (PyObject *)inner->gen
-                 && ((plan->opcode == FOR_ITER && PyGen_CheckExact(operand))
-                     || (plan->opcode == SEND
-                         && !PyAsyncGen_CheckExact(operand)));
+            ok = resumes(plan, operand, (PyObject *)inner->gen);
         }
     }
     else if (inner != NULL) {
@@ -543,6 +572,38 @@ plan_functions(frame_plan *plans, int count, PyObject *state)
     return 0;
 }
 
+/* The context that a frame has entered, as Context.run() does. Borrowed, or
+ * NULL. */
+static PyObject *
+context_of(const frame_plan *plan)
+{
+    return plan->code == bridge_get(BRIDGE_CONTEXT)->code ? plan->slots[0]
+                                                          : NULL;
+}
+
+/* Can a context be entered by frame number i, and none of the inner ones? */
+static int
+check_context(const frame_plan *plans, int i)
+{
+    PyObject *context = context_of(&plans[i]);
+
+    if (context == NULL) {
+        return 0;
+    }
+    if (!PyContext_CheckExact(context)) {
+        return corrupt(&plans[i], "has entered what is no context");
+    }
+    if (contexts_is_entered(context)) {
+        return corrupt(&plans[i], "has entered a context that is in use");
+    }
+    for (int k = 0; k < i; k++) {
+        if (context_of(&plans[k]) == context) {
+            return corrupt(&plans[i], "has entered a context twice");
+        }
+    }
+    return 0;
+}
+
 /* A plan for frame number i, whose next inner one is plans[i - 1]. */
 static int
 plan_link(frame_plan *plans, int i, PyObject *state)
@@ -561,7 +622,8 @@ plan_link(frame_plan *plans, int i, PyObject *state)
         return -1;
     }
     if (plan_frame(plan, state, 0) < 0
-        || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0)
+        || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0
+        || check_context(plans, i) < 0)
     {
         return -1;
     }
@@ -578,6 +640,24 @@ publish_frame(frame_plan *plan, iframe *f)
     iframe_set_entry(f, 0);
 }
 
+/* How the result of the next inner frame, which is that of a generator or not,
+ * reaches the frame.  If it is owned by nothing else, the fiber owns it: see
+ * chain_is_next(). */
+static interp_pending
+pending(const frame_plan *plan, PyGenObject *inner)
+{
+    if (inner == NULL) {
+        return PENDING_PUSH;
+    }
+    if (plan->opcode == CALL) {
+        Py_INCREF(inner);
+        return PENDING_NEXT;
+    }
+    return plan->opcode == SEND && awaitable_converts(receiver_of(plan))
+               ? PENDING_STEP
+               : PENDING_GENERATOR;
+}
+
 /* Links the frames of the plans, outermost first. Can't fail. */
 static void
 publish_fiber(fiber *f, fiber_image *image, frame_plan *plans, int count,
@@ -588,26 +668,24 @@ publish_fiber(fiber *f, fiber_image *image, frame_plan *plans, int count,
 
     for (int i = count - 1; i >= 0; i--) {
         frame_plan *plan = &plans[i];
+        interp_pending how = pending(plan, i == 0 ? NULL : plans[i - 1].gen);
+        if (context_of(plan) != NULL) {
+            contexts_enter(f, context_of(plan));
+        }
         iframe *frame;
         if (plan->gen != NULL) {
             publish_generator(plan);
             frame = generator_iframe(plan->gen);
             plan->gen->gi_frame_state = FRAME_EXECUTING;
             plan->gen->gi_exc_state.previous_item = exc_info;
+            if (PyAsyncGen_CheckExact(plan->gen)) {
+                ((PyAsyncGenObject *)plan->gen)->ag_running_async = 1;
+            }
             exc_info = &plan->gen->gi_exc_state;
         }
         else {
             frame = image_add(image, plan->code, plan->count);
             publish_frame(plan, frame);
-        }
-        interp_pending how = PENDING_PUSH;
-        if (i > 0 && plans[i - 1].gen != NULL) {
-            how = PENDING_GENERATOR;
-            if (plan->opcode == CALL) {
-                /* See chain_is_next() about the reference. */
-                Py_INCREF(plans[i - 1].gen);
-                how = PENDING_NEXT;
-            }
         }
         iframe_wait(frame, plan->pc, plan->next, plan->oparg, how);
         frame->previous = outer;

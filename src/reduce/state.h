@@ -60,10 +60,18 @@ PyObject *capture_generator(PyObject *gen, int by_reference);
  * CorruptStateError or what else is wrong, and nothing changed. */
 int rebuild_fiber(fiber *f, PyObject *state);
 
+/* What asynchronous generators know beside their frames: a sum of these. */
+enum {
+    REBUILD_PLAIN,
+    REBUILD_CLOSED,         /* it has ended, or is about to */
+    REBUILD_STEPPED,        /* a step has begun and not ended */
+    REBUILD_STATES = 4
+};
+
 /* An empty generator of a function or code object. `name` and `qualname` may
  * be NULL. New reference, or NULL with an exception. */
 PyObject *rebuild_new_generator(PyObject *head, PyObject *name,
-                                PyObject *qualname);
+                                PyObject *qualname, int state);
 
 /* 0 if this is a format number that we read; -1 with an exception. */
 int rebuild_check_format(PyObject *format);

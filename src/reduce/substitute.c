@@ -177,18 +177,6 @@ method_is_found(PyObject *method)
                   == function;
 }
 
-/* Is it a method of a class that pickle can't find by its name? */
-static int
-is_nameless_method(PyObject *value)
-{
-    if (!Py_IS_TYPE(value, &PyMethodDescr_Type)) {
-        return 0;
-    }
-    PyTypeObject *owner = PyDescr_TYPE(value);
-    return owner == &PyGen_Type || owner == &PyCoro_Type
-           || owner == &PyAsyncGen_Type;
-}
-
 /* Is it a view of a dict or a proxy of a mapping? */
 static int
 is_view(PyTypeObject *type)
@@ -212,9 +200,6 @@ substitute_for(PyObject *value)
     if (type == &PyMethod_Type) {
         return method_is_found(value) ? Py_NewRef(value)
                                       : substitute_new(METHOD, value, NULL);
-    }
-    if (is_nameless_method(value)) {
-        return substitute_new(METHOD, value, NULL);
     }
     if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)
         && exceptions_have_more(value))
@@ -285,7 +270,18 @@ reduce_cell(PyObject *cell)
 }
 
 static PyObject *
-reduce_by_type(PyObject *object)
+reduce_method(PyObject *method)
+{
+    PyObject *function = substitute_for(PyMethod_GET_FUNCTION(method));
+    if (function == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("O(NO)", new_method, function,
+                         PyMethod_GET_SELF(method));
+}
+
+static PyObject *
+reduce_view(PyObject *view)
 {
     if (reduce_builtin == NULL) {
         PyObject *module = PyImport_ImportModule("pickletask.builtin_types");
@@ -295,23 +291,8 @@ reduce_by_type(PyObject *object)
         reduce_builtin = PyObject_GetAttrString(module, "reduce_builtin");
         Py_DECREF(module);
     }
-    return reduce_builtin == NULL
-               ? NULL
-               : PyObject_CallOneArg(reduce_builtin, object);
-}
-
-static PyObject *
-reduce_method(PyObject *method)
-{
-    if (!PyMethod_Check(method)) {
-        return reduce_by_type(method);
-    }
-    PyObject *function = substitute_for(PyMethod_GET_FUNCTION(method));
-    if (function == NULL) {
-        return NULL;
-    }
-    return Py_BuildValue("O(NO)", new_method, function,
-                         PyMethod_GET_SELF(method));
+    return reduce_builtin == NULL ? NULL
+                                  : PyObject_CallOneArg(reduce_builtin, view);
 }
 
 /* All names but the builtins, which are added again on loading. */
@@ -368,7 +349,7 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case TRACEBACK:
         return exceptions_reduce_traceback(self->object);
     case VIEW:
-        return reduce_by_type(self->object);
+        return reduce_view(self->object);
     case CELL:
         return reduce_cell(self->object);
     case CODE:

@@ -2,6 +2,7 @@
 #include "pickling.h"
 
 #include "channel.h"
+#include "fiber/contexts.h"
 #include "scheduler.h"
 
 /* Bits of a tasklet's flags. The lowest two are its tempval_kind. */
@@ -316,11 +317,13 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
 {
     tasklet *t = (tasklet *)self;
     int flags, status;
-    PyObject *tempval, *where, *frames, *call, *attributes, *context;
+    PyObject *tempval, *where, *frames, *call, *attributes, *own = Py_None;
+    PyObject *context = NULL;
 
     if (!PyTuple_CheckExact(state)
-        || !PyArg_ParseTuple(state, "iOOOOO;a tasklet's state", &flags,
-                             &tempval, &where, &frames, &call, &attributes))
+        || !PyArg_ParseTuple(state, "iOOOOO|O;a tasklet's state", &flags,
+                             &tempval, &where, &frames, &call, &attributes,
+                             &own))
     {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_TypeError,
@@ -332,14 +335,21 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     if (kind > TEMPVAL_BOMB
         || (kind == TEMPVAL_BOMB && !PyExceptionInstance_Check(tempval))
         || (kind == TEMPVAL_SELF && tempval != Py_None)
-        || (where != Py_None && !PyObject_TypeCheck(where, channel_type)))
+        || (where != Py_None && !PyObject_TypeCheck(where, channel_type))
+        || (own != Py_None && !PyContext_CheckExact(own)))
     {
         PyErr_SetString(PyExc_TypeError, "a tasklet's state is damaged");
         return NULL;
     }
     if (check_settable(t) < 0 || set_attributes(self, attributes) < 0
-        || check_settable(t) < 0 || set_run(t, frames, call) < 0)
+        || check_settable(t) < 0)
     {
+        return NULL;
+    }
+    context = t->fiber.context;
+    t->fiber.context = NULL;
+    if (set_run(t, frames, call) < 0) {
+        t->fiber.context = context;
         return NULL;
     }
     tasklet_state now = {
@@ -355,9 +365,16 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
     if (frames != Py_None) {
         now.func = now.args = now.kwargs = NULL;
     }
-    /* It gets that of the thread that claims it. */
-    context = t->fiber.context;
-    t->fiber.context = NULL;
+    if (frames == Py_None) {
+        /* That of whoever loads it. */
+        Py_XSETREF(context, t->fiber.context);
+        t->fiber.context = NULL;
+    }
+    /* Without an own one, it gets that of the thread that claims it. */
+    t->fiber.has_context = 0;
+    if (own != Py_None) {
+        contexts_give(&t->fiber, own);
+    }
     status = tasklet_set_state(t, &now);
     Py_XDECREF(context);
     if (status < 0) {
@@ -368,6 +385,25 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
         adopt((channel *)where);
     }
     Py_RETURN_NONE;
+}
+
+PyObject *
+pickling_context(PyObject *module, PyObject *object)
+{
+    tasklet *t = (tasklet *)object;
+
+    if (!PyObject_TypeCheck(object, tasklet_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a tasklet, not %.200s",
+                     Py_TYPE(object)->tp_name);
+        return NULL;
+    }
+    if (check_reducible(t) < 0) {
+        return NULL;
+    }
+    PyObject *own = contexts_own(&t->fiber);
+    return own == NULL && PyErr_Occurred()
+               ? NULL
+               : Py_NewRef(own == NULL ? Py_None : own);
 }
 
 PyObject *

@@ -1,11 +1,13 @@
 /* Tasklets and channels as pickle sees them.
  *
- *   tasklet    (flags, tempval, channel, frames, call, attributes)
+ *   tasklet    (flags, tempval, channel, frames, call, attributes
+ *               [, context])
  *   channel    (direction, preference, flags, waiting, attributes)
  *
  * frames is what the fiber layer's pickling makes of a suspended fiber; call
  * is (func, args, kwargs) of a tasklet that has not started; attributes are
- * those of an instance of a subclass.  What doesn't apply is None.
+ * those of an instance of a subclass.  What doesn't apply is None.  The
+ * context is the tasklet's own, if contexts are saved.
  *
  * A loaded tasklet belongs to the thread that first uses it.  One that was in
  * the run queue is paused; one that was blocked waits at its channel again.
@@ -21,6 +23,9 @@
 PyObject *pickling_reduce_tasklet(PyObject *self, PyObject *protocol);
 PyObject *pickling_set_tasklet(PyObject *self, PyObject *state);
 PyObject *pickling_copy_tasklet(PyObject *self, PyObject *noargs);
+
+/* _context_of(tasklet): its own context, or None. */
+PyObject *pickling_context(PyObject *module, PyObject *object);
 
 /* Methods of channel. */
 PyObject *pickling_reduce_channel(PyObject *self, PyObject *protocol);

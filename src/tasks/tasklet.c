@@ -5,6 +5,7 @@
 #include "bomb.h"
 #include "channel.h"
 #include "ending.h"
+#include "fiber/contexts.h"
 #include "scheduler.h"
 #include "tasklet_methods.h"
 
@@ -128,12 +129,11 @@ tasklet_claim(scheduler *s, tasklet *t)
     if (!t->loose) {
         return;
     }
-    assert(t->fiber.thread == NULL && t->fiber.stack == NULL
-           && t->fiber.context == NULL);
+    assert(t->fiber.thread == NULL && t->fiber.stack == NULL);
     t->loose = 0;
     scheduler_unlink(t);
     scheduler_link(s, t);
-    t->fiber.context = Py_XNewRef(s->thread->tstate->context);
+    contexts_give(&t->fiber, s->thread->tstate->context);
 }
 
 int

@@ -5,6 +5,7 @@
 #include "callable.h"
 #include "channel.h"
 #include "ending.h"
+#include "pickling.h"
 #include "scheduler.h"
 
 #define FUNCTION(f) ((void (*)(void))(f))
@@ -359,6 +360,8 @@ static PyMethodDef methods[] = {
     {"set_error_handler", set_error_handler, METH_O, set_error_handler_doc},
     {"switch_trap", switch_trap, METH_VARARGS, switch_trap_doc},
     {"set_parked_limit", set_parked_limit, METH_O, set_parked_limit_doc},
+    {"_context_of", pickling_context, METH_O,
+     PyDoc_STR("A tasklet's own context, or None.")},
     {NULL},
 };
 

@@ -579,12 +579,22 @@ def finalize_a_generator():
     return log
 
 
-@_boundary("run")
-def run_in_a_context():
-    import contextvars
+@_boundary("generator", "called a function")
+def finalize_a_generator_at_the_end_of_a_function():
+    log = []
 
-    context = contextvars.Context()
-    return context.run(_key, 3)  # HERE
+    def generator():
+        try:
+            yield 1
+        finally:
+            log.append(suspend("closing"))
+
+    def function():
+        g = generator()
+        return next(g)
+
+    function()  # HERE
+    return log
 
 
 @_boundary("async", "await")

@@ -8,6 +8,7 @@ name, or if there's ``module``, in the importable module of that name), ``dumps`
 the first time before it runs.
 """
 
+import functools
 import os
 import pickle
 import sys
@@ -23,6 +24,7 @@ PICKLERS = {
     "C": (pickle.dumps, pickle.loads),
     "Python": (pickle._dumps, pickle._loads),
     "pickletask": (pickletask.dumps, pickletask.loads),
+    "contexts": (functools.partial(pickletask.dumps, contexts="value"), pickletask.loads),
 }
 
 

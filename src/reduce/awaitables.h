@@ -1,0 +1,19 @@
+/* What asend(), athrow() and aclose() return, as plain state.
+ *
+ * It is loaded as one that is closed, and has no generator yet: the generator
+ * may hold it.  The state (generator, state, argument, ...) comes afterwards.
+ */
+#ifndef PICKLETASK_REDUCE_AWAITABLES_H
+#define PICKLETASK_REDUCE_AWAITABLES_H
+
+#include "interp/interp.h"
+
+/* What makes an empty generator like this one: of asynchronous ones, it says
+ * whether they are closed, and whether a step is under way. New reference. */
+PyObject *awaitables_maker(PyGenObject *gen);
+
+/* Adds the reducer, and _AWAITABLES: the types that it is for. 0, or -1 with
+ * an exception. */
+int awaitables_setup(PyObject *module);
+
+#endif
