@@ -311,10 +311,9 @@ def reference(source, module=None, limit=60):
 #: Where programs wait that can't be saved: docs/limits.rst has these.
 REFUSED = re.compile(
     r"called (sum|len)\(\)"  # a generator, __len__
-    r"|used an operator, a builtin operation or an import"  # [*generator], del x[i]
+    r"|used an operator or a builtin operation"  # [*generator], del x[i]
     r"|used a subscript"  # x[i] = value
     r"|(made an object by a call|called a function)"  # partial() of a class
-    r"|awaited or delegated to an iterator"  # a step of an asynchronous generator
 )
 
 
