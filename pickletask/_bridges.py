@@ -7,7 +7,10 @@ gives the parameters. The core takes their RESUME instructions away (src/fiber/b
 without one are invisible to tracebacks, debuggers and sys._getframe(), as C code is.
 """
 
+import functools
 import sys
+
+from pickletask._conversions import TABLE
 
 
 def _pending():
@@ -67,6 +70,88 @@ def attribute(owner, name):
     except AttributeError:
         pass
     return type(owner).__getattr__(owner, name)
+
+
+def fetched(owner, name, falls_back, defaults):
+    """``getattr()``; defaults are what else it was given. falls_back: ``__getattr__`` is next."""
+    try:
+        return _pending()
+    except AttributeError:
+        if not falls_back:
+            if not defaults:
+                raise
+            return defaults[0]
+    try:
+        return type(owner).__getattr__(owner, name)
+    except AttributeError:
+        if not defaults:
+            raise
+        return defaults[0]
+
+
+def found(owner, name, falls_back):
+    """``hasattr()``."""
+    try:
+        _pending()
+        return True
+    except AttributeError:
+        if not falls_back:
+            return False
+    try:
+        type(owner).__getattr__(owner, name)
+        return True
+    except AttributeError:
+        return False
+
+
+def nothing():
+    """``setattr()`` and ``delattr()``, which don't care for what comes back."""
+    _pending()
+
+
+# ---- functions that convert what a method returns ----
+
+
+def conversion(function, name, arguments):
+    """A function of the table, which called this method of one of its arguments."""
+    result = _pending()
+    call, place = _FUNCTIONS[function]
+    double = _double(type(arguments[place]), name, result)
+    return call(*arguments[:place], double, *arguments[place + 1 :])
+
+
+def _double(kind, name, result):
+    """An object whose method gives the result, of a type that looks like this one in errors."""
+    answer = staticmethod(functools.partial(_give, result))
+    names = {name: answer, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (), names)()
+
+
+def _give(result, *arguments):
+    return result
+
+
+def _format_str(value, spec):
+    return format(str(value), spec)
+
+
+def _format_repr(value, spec):
+    return format(repr(value), spec)
+
+
+def _format_ascii(value, spec):
+    return format(ascii(value), spec)
+
+
+# By name: the function, and the place of the argument.
+_FUNCTIONS = {
+    # Each of these is one instruction of Python 3.11 and 3.12.
+    "!s": (_format_str, 0),
+    "!r": (_format_repr, 0),
+    "!a": (_format_ascii, 0),
+}
+for _function, _place, *_ in TABLE:
+    _FUNCTIONS[_function.__name__] = _function, _place
 
 
 # ---- operators ----

@@ -14,12 +14,13 @@ import pytest
 from programs import begin
 
 import pickletask
-from pickletask import _bridges, _core, schedule_remove
+from pickletask import _bridges, _conversions, _core, schedule_remove
 
 # As in test_pickling.py.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-CASES = [case for case in programs.cases("tasks") if case.startswith(("objects:", "operators:"))]
+OF_C_CODE = "attributes:", "conversions:", "objects:", "operators:"
+CASES = [case for case in programs.cases("tasks") if case.startswith(OF_C_CODE)]
 
 
 class Box:
@@ -260,7 +261,8 @@ def test_result_that_the_interpreter_relies_on_needs_its_bridge(function):
 
 def test_distances_are_measured_for_every_way():
     distances = _core._distances()
-    assert set(range(-12, -6)) <= set(distances)
+    assert set(range(-18, -6)) <= set(distances)
+    assert {-100 - number for number in range(len(_conversions.TABLE))} <= set(distances)
     assert all(distances.values())
 
 

@@ -118,6 +118,11 @@ int chain_locate(chain_link *link);
  * keeps it alive, the operand, is gone: the chain owns a reference to it. */
 int chain_is_next(iframe *outer, iframe *inner);
 
+/* Does the instruction push nothing, or more than one value?  What a function
+ * that it calls returns can't be pushed then: see PENDING_REPEAT.  The
+ * function runs in a loop of its own. */
+int chain_is_repeated(int opcode, int oparg);
+
 /* Has the pending instruction of the frame used up its operands?  It has if
  * the frame waits for a Python function, called in the same loop or before it
  * became soft.  A frame that has called C code still has them. */

@@ -35,6 +35,9 @@ int crossing_generator_call(crossing *x, PyObject *gen);
 int crossing_enter(crossing *x);        /* BEFORE_WITH */
 int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
 int crossing_attribute(crossing *x);    /* LOAD_ATTR */
+int crossing_super(crossing *x);        /* LOAD_SUPER_ATTR */
+int crossing_store(crossing *x, int deletes);   /* STORE_ATTR, DELETE_ATTR */
+int crossing_subscript(crossing *x);    /* BINARY_SUBSCR */
 int crossing_step(crossing *x);         /* FOR_ITER */
 
 /* An instruction that passes on what the method of an operand (counted from
@@ -44,6 +47,19 @@ int crossing_method(crossing *x, int operand, PyObject *name,
 
 int crossing_operation(crossing *x);    /* BINARY_OP */
 int crossing_comparison(crossing *x);   /* COMPARE_OP */
+
+/* A part of an f-string. `converts`: 1 str(), 2 repr(), 3 ascii(); `spec`: how
+ * it is to be formatted is on top. */
+int crossing_format(crossing *x, int converts, int spec);
+
+/* CALL of a builtin function without keywords: of getattr(), setattr() and so
+ * on; of one that calls a method and converts what it returns; of divmod() or
+ * pow(). */
+int crossing_attribute_call(crossing *x, PyObject *callable, islot *first,
+                            int count);
+int crossing_conversion(crossing *x, PyObject *callable, islot *first,
+                        int count);
+int crossing_operation_call(crossing *x, PyObject *callable, int count);
 
 /* ---- what they look at ------------------------------------------------- */
 
@@ -91,16 +107,22 @@ int crossing_is_step_of(const crossing *x, PyObject *iterator);
 typedef struct {
     PyObject *init, *new, *call, *enter, *exit, *wrapped, *static_function,
         *func, *fget, *get, *getattr, *getattribute, *getitem, *contains,
-        *boolean, *iter, *neg, *invert, *pos, *del, *step;
+        *boolean, *iter, *neg, *invert, *pos, *del, *step, *missing, *setitem,
+        *delitem, *setattr, *delattr, *fset, *fdel, *set, *delete, *self,
+        *this_class, *class_getitem, *object_class, *name;
+    PyObject *format, *str, *repr, *format_function, *str_function,
+        *repr_function, *ascii_function, *format_str, *format_repr,
+        *format_ascii;
 } crossing_known_names;
 
 /* CPython's own. */
 typedef struct {
-    PyCFunction next, send, throw, close, build_class, exec, eval;
+    PyCFunction next, send, throw, close, build_class, exec, eval, getattr,
+        hasattr, setattr, delattr, divmod, power;
 } crossing_known_functions;
 
 typedef struct {
-    PyTypeObject *partial, *cache;
+    PyTypeObject *partial, *cache, *bound_wrapper;
 } crossing_known_types;
 
 extern crossing_known_names crossing_names;
@@ -110,5 +132,6 @@ extern crossing_known_types crossing_types;
 /* 0, or -1 with an exception. */
 int crossing_setup(void);
 int crossing_operators_setup(void);
+int crossing_conversions_setup(void);
 
 #endif

@@ -192,15 +192,10 @@ cross_exec(crossing *x)
 
 /* next(iterator[, default]) */
 static int
-cross_next(crossing *x)
+cross_next(crossing *x, PyObject *callable, islot *first, int count)
 {
-    PyObject *names;
-    islot *first;
-    int count;
-
     if (!crossing_is_safe(x, DISTANCE_NEXT)
-        || crossing_c_function(call_parts(x, &first, &count, &names))
-               != crossing_functions.next
+        || crossing_c_function(callable) != crossing_functions.next
         || count < 1 || count > 2
         || !crossing_is_step_of(x, islot_object(*first)))
     {
@@ -211,6 +206,29 @@ cross_next(crossing *x)
         x->values[0] = Py_NewRef(islot_object(first[1]));
     }
     return 1;
+}
+
+/* A builtin function of those that do more than to call one. */
+static int
+cross_builtin(crossing *x)
+{
+    PyObject *names;
+    islot *first;
+    int count;
+    PyObject *callable = call_parts(x, &first, &count, &names);
+
+    if (names != NULL || x->link->opcode != CALL) {
+        return 0;
+    }
+    int crossed = crossing_conversion(x, callable, first, count);
+    if (crossed == 0) {
+        crossed = cross_next(x, callable, first, count);
+    }
+    if (crossed == 0) {
+        crossed = crossing_operation_call(x, callable, count);
+    }
+    return crossed != 0 ? crossed
+                        : crossing_attribute_call(x, callable, first, count);
 }
 
 int
@@ -233,10 +251,10 @@ crossing_call(crossing *x)
         int crossed = cross_class(x);
         return crossed != 0 ? crossed : cross_exec(x);
     }
-    if (x->link->opcode == CALL && cross_next(x)) {
-        return 1;
+    int crossed = cross_builtin(x);
+    if (crossed == 0) {
+        crossed = cross_type(x, callable);
     }
-    int crossed = cross_type(x, callable);
     if (crossed != 0) {
         return crossed;
     }

@@ -33,6 +33,20 @@ enum {
     /* What must not be taken for any of these: the instruction drops its
      * operands, and a finaliser runs. */
     DISTANCE_FINALISER = -12,
+    DISTANCE_GETATTR = -13,     /* getattr(), and so on */
+    DISTANCE_HASATTR = -14,
+    DISTANCE_SETATTR = -15,
+    DISTANCE_DELATTR = -16,
+    DISTANCE_DIVMOD = -17,
+    DISTANCE_POWER = -18,       /* pow() */
+    DISTANCE_GET = -19,         /* object.__getattribute__(), and so on */
+    DISTANCE_SET = -20,
+    DISTANCE_DELETE = -21,
+    DISTANCE_METACALL = -22,    /* type.__call__() */
+    DISTANCE_METACLASS = -23,   /* a class statement: the metaclass */
+    /* The first line of the table in pickletask/_conversions.py; the others
+     * count down from it. */
+    DISTANCE_CONVERSION = -100,
 };
 
 /* Does the way make this distance? */

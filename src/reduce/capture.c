@@ -398,7 +398,7 @@ is_writable(const chain_link *link, const chain_link *inner)
                || link->opcode == INTERP_OP_CALL_KW
                || link->opcode == FOR_ITER;
     }
-    if (link->how != PENDING_PUSH) {
+    if (link->how == PENDING_GENERATOR || link->how == PENDING_NEXT) {
         return 1;
     }
     return boundary_takes_result(link->opcode, link->oparg,
