@@ -268,7 +268,27 @@ def build_class(name, bases, namespace, keywords):
         for base in bases:
             if issubclass(type(base), meta):
                 meta = type(base)
-    made = meta(name, bases, namespace, **keywords)
+    if sys.version_info < (3, 14):
+        # What a metaclass gets can be saved if it is a variable.
+        arguments = name, bases, namespace
+        made = meta(*arguments, **keywords)
+    else:
+        # It needs none; a namespace that a class was made of may hold what can't be saved.
+        spaces = [namespace]
+        del namespace
+        made = meta(name, bases, spaces.pop(), **keywords)
+    _check_class(made, name, cell)
+    return made
+
+
+def metaclass(name, cell):
+    """A class statement called ``__new__`` of its metaclass."""
+    made = _pending()
+    _check_class(made, name, cell)
+    return made
+
+
+def _check_class(made, name, cell):
     if isinstance(made, type) and cell is not None:
         try:
             found = cell.cell_contents
@@ -279,4 +299,9 @@ def build_class(name, bases, namespace, keywords):
             ) from None
         if found is not made:
             raise TypeError(f"__class__ set to {found!r} defining {name!r} as {made!r}")
+
+
+def instead(made):
+    """``type.__new__()`` called ``__init_subclass__`` of the class that it has made."""
+    _pending()
     return made

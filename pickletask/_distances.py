@@ -45,6 +45,9 @@ class Program:
         self.plain = make_plain(probe, 0)
         self.attentive = make_attentive(probe)
         self.classes = make_classes(probe, ways["TYPE"])
+        self.recalled = make_classes(probe, ways["METACALL"])
+        self.metas = Metas(probe, ways["METACLASS"], ways["SUBCLASS"])
+        self.hooked = Metas(probe, 0, ways["NEW_CLASS"]).Hooked
         self.finalised = make_finalised(probe, ways["FINALISER"])
         self.conversions = make_conversions(probe, ways["CONVERSION"])
         self.showing = make_showing(probe)
@@ -285,6 +288,76 @@ class Program:
 
         class Derived(Plain, metaclass=type):
             self.probe(way)
+
+    def by_metaclass(self, number):
+        metas = self.metas
+
+        class Made(metaclass=metas.New):
+            pass
+
+        class Made(metaclass=metas.New, key=1):
+            pass
+
+        class Made(metaclass=metas.Init):
+            pass
+
+        class Made(Made):
+            pass
+
+        class Made(metas.Hooked):
+            pass
+
+        class Made(metas.Hooked, key=1):
+            pass
+
+        class Made(metas.Hooked, metaclass=Plain):
+            pass
+
+        class Made(metas.Hooked, metaclass=Plain, key=1):
+            pass
+
+        class Made(Made):
+            pass
+
+        class Made(Made, key=1):
+            pass
+
+    def by_type(self, number):
+        def make(meta):
+            bases, key = (hooked,), {"key": 1}
+            meta("Made", bases, {})
+            meta("Made", bases, {}, key=1)
+            new = type.__new__
+            new(meta, "Made", bases, {})
+            new(meta, "Made", bases, {}, key=1)
+            arguments = meta, "Made", bases, {}
+            type.__new__(*arguments)
+            type.__new__(*arguments, **key)
+            type.__new__(meta, "Made", bases, {}, **key)
+            arguments = "Made", bases, {}
+            meta(*arguments)
+            meta(*arguments, **key)
+
+        hooked = self.hooked
+        each(number, make, type, Plain)
+
+    def by_metacall(self, number):
+        def make(kind):
+            meta = type
+            meta.__call__(kind)
+            meta.__call__(kind, 1, k=2)
+            bound = kind.__call__
+            bound()
+            bound(1)
+            bound(1, k=2)
+            for arguments in (), (1,), (1, 2, 3):
+                bound(*arguments)
+                bound(*arguments, **{"k": 1})
+                arguments = kind, *arguments
+                meta.__call__(*arguments)
+                meta.__call__(*arguments, **{"k": 1})
+
+        each(number, make, *self.recalled)
 
     def by_exec(self, number):
         names = {"probe": self.probe, "way": self.ways["EXEC"]}
@@ -678,6 +751,30 @@ def make_getter(probe):
 def get_nothing(*args):
     """A ``__getattr__``, or a probe that makes ``__getattribute__`` leave it to it."""
     raise AttributeError
+
+
+class Metas:
+    """Metaclasses that probe, and a class that probes when another one is derived from it."""
+
+    def __init__(self, probe, way, way_of_hook):
+        class New(type):
+            def __new__(meta, name, bases, names, **keywords):
+                probe(way)
+                return super().__new__(meta, name, bases, names)
+
+        class Init(type):
+            def __init__(cls, *arguments):
+                probe(way)
+
+        class Hooked:
+            def __init_subclass__(cls, **keywords):
+                probe(way_of_hook)
+
+        self.New, self.Init, self.Hooked = New, Init, Hooked
+
+
+class Plain(type):
+    """A metaclass without anything."""
 
 
 class Owners:

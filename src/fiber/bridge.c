@@ -24,6 +24,8 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_ITERATOR] = "iterator",
     [BRIDGE_STEPS] = "steps",
     [BRIDGE_CLASS] = "build_class",
+    [BRIDGE_METACLASS] = "metaclass",
+    [BRIDGE_INSTEAD] = "instead",
 };
 
 const bridge *

@@ -37,6 +37,8 @@ typedef enum {
     BRIDGE_ITERATOR,
     BRIDGE_STEPS,
     BRIDGE_CLASS,
+    BRIDGE_METACLASS,
+    BRIDGE_INSTEAD,
     BRIDGES
 } bridge_kind;
 

@@ -104,10 +104,8 @@ crossing_is_receiver(const crossing *x, PyObject *operand)
     return operand != NULL && operand == crossing_argument(x, 0);
 }
 
-/* Is this operand, which may be gone, what a variable of the outer frame holds
- * as well? */
-static int
-is_variable(const crossing *x, PyObject *operand)
+int
+crossing_is_variable(const crossing *x, PyObject *operand)
 {
     iframe *f = x->link->frame;
     Py_ssize_t position = 0;
@@ -135,7 +133,7 @@ crossing_is_alive(const crossing *x, int way, PyObject *operand)
 {
     return operand != NULL && crossing_is_known(x, way)
            && (crossing_is_safe(x, way) || crossing_is_receiver(x, operand)
-               || is_variable(x, operand));
+               || crossing_is_variable(x, operand));
 }
 
 int
@@ -201,6 +199,7 @@ find_functions(void)
         known->delattr = find_function(builtins, "delattr");
         known->divmod = find_function(builtins, "divmod");
         known->power = find_function(builtins, "pow");
+        known->new_type = find_function((PyObject *)&PyType_Type, "__new__");
         known->send = find_function(generator, "send");
         known->throw = find_function(generator, "throw");
         known->close = find_function(generator, "close");
@@ -276,6 +275,8 @@ make_names(void)
         {&known->this_class, "__thisclass__"},
         {&known->object_class, "__objclass__"},
         {&known->name, "__name__"},
+        {&known->init_subclass, "__init_subclass__"},
+        {&known->class_cell, "__classcell__"},
         {&known->class_getitem, "__class_getitem__"},
         {&known->format, "__format__"},
         {&known->str, "__str__"},

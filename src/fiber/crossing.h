@@ -61,6 +61,22 @@ int crossing_conversion(crossing *x, PyObject *callable, islot *first,
                         int count);
 int crossing_operation_call(crossing *x, PyObject *callable, int count);
 
+/* A call of any kind: of a metaclass, or what calls one. */
+int crossing_class(crossing *x, PyObject *callable);
+/* type(*args): its __new__ */
+int crossing_new(crossing *x, PyObject *type);
+
+/* What is called by the pending CALL or CALL_KW, whose operands are alive;
+ * *first and *count are set to its positional arguments, self included. *names
+ * is set to the names of keyword arguments behind them. Borrowed, or NULL. */
+PyObject *crossing_call_parts(const crossing *x, islot **first, int *count,
+                              PyObject **names);
+
+/* These arguments as a tuple and a dict: *args and *kwargs are new references,
+ * or NULL. 0, or -1 with an exception. */
+int crossing_pack_arguments(islot *first, int count, PyObject *names,
+                            PyObject **args, PyObject **kwargs);
+
 /* ---- what they look at ------------------------------------------------- */
 
 /* Does the way (distance.h) make this distance? */
@@ -71,6 +87,9 @@ int crossing_is_safe(const crossing *x, int way);
 
 /* Is this operand, which may be gone, a first argument, and so alive? */
 int crossing_is_receiver(const crossing *x, PyObject *operand);
+
+/* Is this operand, which may be gone, what a variable has as well? */
+int crossing_is_variable(const crossing *x, PyObject *operand);
 
 /* May this operand be looked at, if the instruction takes that way? */
 int crossing_is_alive(const crossing *x, int way, PyObject *operand);
@@ -109,7 +128,8 @@ typedef struct {
         *func, *fget, *get, *getattr, *getattribute, *getitem, *contains,
         *boolean, *iter, *neg, *invert, *pos, *del, *step, *missing, *setitem,
         *delitem, *setattr, *delattr, *fset, *fdel, *set, *delete, *self,
-        *this_class, *class_getitem, *object_class, *name;
+        *this_class, *class_getitem, *object_class, *name,
+        *init_subclass, *class_cell;
     PyObject *format, *str, *repr, *format_function, *str_function,
         *repr_function, *ascii_function, *format_str, *format_repr,
         *format_ascii;
@@ -118,7 +138,7 @@ typedef struct {
 /* CPython's own. */
 typedef struct {
     PyCFunction next, send, throw, close, build_class, exec, eval, getattr,
-        hasattr, setattr, delattr, divmod, power;
+        hasattr, setattr, delattr, divmod, power, new_type;
 } crossing_known_functions;
 
 typedef struct {

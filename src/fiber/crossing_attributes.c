@@ -260,12 +260,16 @@ cross_wrapper(crossing *x, PyObject *callable, islot *first, int count)
         return crossing_is_safe(x, DISTANCE_GET) && is_found(x, owner, name);
     }
     int deletes = PyUnicode_Compare(method, known->delattr) == 0;
+    if (!crossing_is_safe(x, deletes ? DISTANCE_DELETE : DISTANCE_SET)
+        || (!deletes && PyUnicode_Compare(method, known->setattr) != 0)
+        || !is_run_by(x, crossing_method_of(owner, name),
+                      deletes ? known->fdel : known->fset,
+                      deletes ? known->delete : known->set))
+    {
+        return 0;
+    }
     x->bridge = BRIDGE_NOTHING;
-    return crossing_is_safe(x, deletes ? DISTANCE_DELETE : DISTANCE_SET)
-           && (deletes || PyUnicode_Compare(method, known->setattr) == 0)
-           && is_run_by(x, crossing_method_of(owner, name),
-                        deletes ? known->fdel : known->fset,
-                        deletes ? known->delete : known->set);
+    return 1;
 }
 
 int
@@ -296,8 +300,11 @@ crossing_attribute_call(crossing *x, PyObject *callable, islot *first,
             return cross_reading(x, owner, name, way == DISTANCE_HASATTR,
                                  count > 2 ? islot_object(first[2]) : NULL);
         }
+        if (!is_writer(x, owner, name, way == DISTANCE_DELATTR)) {
+            return 0;
+        }
         x->bridge = BRIDGE_NOTHING;
-        return is_writer(x, owner, name, way == DISTANCE_DELATTR);
+        return 1;
     }
     return cross_wrapper(x, callable, first, count);
 }

@@ -38,11 +38,9 @@ keyword_names(const chain_link *link)
     return PyTuple_CheckExact(names) ? names : NULL;
 }
 
-/* What is called by the pending instruction, whose operands are alive; *first
- * and *count are set to its positional arguments, self included. *names is set
- * to the names of keyword arguments behind them. Borrowed, or NULL. */
-static PyObject *
-call_parts(const crossing *x, islot **first, int *count, PyObject **names)
+PyObject *
+crossing_call_parts(const crossing *x, islot **first, int *count,
+                    PyObject **names)
 {
     islot *top = x->top;
 
@@ -62,28 +60,33 @@ call_parts(const crossing *x, islot **first, int *count, PyObject **names)
     return callable;
 }
 
-/* Arguments as a tuple and a dict for a bridge. 0, or -1 with an exception. */
-static int
-take_arguments(crossing *x, islot *first, int count, PyObject *names)
+int
+crossing_pack_arguments(islot *first, int count, PyObject *names,
+                        PyObject **args, PyObject **kwargs)
 {
-    if (!x->writes) {
-        return 0;
-    }
-    PyObject *args = PyTuple_New(count), *kwargs = PyDict_New();
-    int status = args == NULL || kwargs == NULL ? -1 : 0;
+    *args = PyTuple_New(count);
+    *kwargs = PyDict_New();
+    int status = *args == NULL || *kwargs == NULL ? -1 : 0;
 
     for (int i = 0; status == 0 && i < count; i++) {
-        PyTuple_SET_ITEM(args, i, Py_NewRef(islot_object(first[i])));
+        PyTuple_SET_ITEM(*args, i, Py_NewRef(islot_object(first[i])));
     }
     for (Py_ssize_t i = 0;
          status == 0 && names != NULL && i < PyTuple_GET_SIZE(names); i++)
     {
-        status = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i),
+        status = PyDict_SetItem(*kwargs, PyTuple_GET_ITEM(names, i),
                                 islot_object(first[count + i]));
     }
-    x->values[1] = args;
-    x->values[2] = kwargs;
     return status;
+}
+
+/* Arguments as a tuple and a dict for a bridge. 0, or -1 with an exception. */
+static int
+take_arguments(crossing *x, islot *first, int count, PyObject *names)
+{
+    return x->writes ? crossing_pack_arguments(first, count, names,
+                                               &x->values[1], &x->values[2])
+                     : 0;
 }
 
 /* A call of a class: its __new__ or __init__. */
@@ -119,7 +122,10 @@ cross_type(crossing *x, PyObject *type)
     {
         return 0;
     }
-    if (call_parts(x, &first, &count, &names) != type) {
+    if (x->link->opcode == CALL_FUNCTION_EX) {
+        return crossing_new(x, type);
+    }
+    if (crossing_call_parts(x, &first, &count, &names) != type) {
         return 0;
     }
     x->bridge = BRIDGE_NEW;
@@ -138,7 +144,7 @@ cross_class(crossing *x)
     if (!crossing_is_known(x, DISTANCE_CLASS)) {
         return 0;
     }
-    PyObject *callable = call_parts(x, &first, &count, &names);
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
     if (crossing_c_function(callable) != crossing_functions.build_class
         || count < 2 || islot_object(first[0]) != x->function)
     {
@@ -175,7 +181,7 @@ cross_exec(crossing *x)
         return 0;
     }
     PyCFunction function = crossing_c_function(
-        call_parts(x, &first, &count, &names));
+        crossing_call_parts(x, &first, &count, &names));
     if (function == NULL || count < 1
         || (function != crossing_functions.exec
             && function != crossing_functions.eval))
@@ -215,7 +221,7 @@ cross_builtin(crossing *x)
     PyObject *names;
     islot *first;
     int count;
-    PyObject *callable = call_parts(x, &first, &count, &names);
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
 
     if (names != NULL || x->link->opcode != CALL) {
         return 0;
@@ -254,6 +260,9 @@ crossing_call(crossing *x)
     int crossed = cross_builtin(x);
     if (crossed == 0) {
         crossed = cross_type(x, callable);
+    }
+    if (crossed == 0) {
+        crossed = crossing_class(x, callable);
     }
     if (crossed != 0) {
         return crossed;
@@ -305,7 +314,7 @@ crossing_generator_call(crossing *x, PyObject *gen)
     {
         return 0;
     }
-    PyObject *callable = call_parts(x, &first, &count, &names);
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
     PyCFunction function = crossing_c_function(callable);
     if (function == NULL || names != NULL) {
         return 0;

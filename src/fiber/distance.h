@@ -44,6 +44,8 @@ enum {
     DISTANCE_DELETE = -21,
     DISTANCE_METACALL = -22,    /* type.__call__() */
     DISTANCE_METACLASS = -23,   /* a class statement: the metaclass */
+    DISTANCE_SUBCLASS = -24,    /* and __init_subclass__() */
+    DISTANCE_NEW_CLASS = -25,   /* the same of type.__new__(), type() */
     /* The first line of the table in pickletask/_conversions.py; the others
      * count down from it. */
     DISTANCE_CONVERSION = -100,

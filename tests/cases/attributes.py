@@ -141,7 +141,13 @@ def use_descriptors():
 
 
 class _Meta(type):
-    made = property(lambda cls: suspend(cls.__name__), lambda cls, value: suspend(value))
+    @property
+    def made(cls):
+        return suspend(cls.__name__)
+
+    @made.setter
+    def made(cls, value):
+        suspend(value)
 
     def __getattr__(cls, name):
         if name.startswith("__"):
