@@ -304,6 +304,15 @@ class Program:
         class Made(Made):
             pass
 
+        class Made(metaclass=metas.InitKeywords):
+            pass
+
+        class Made(metaclass=metas.InitKeywords, key=1):
+            pass
+
+        class Made(Made, key=1):
+            pass
+
         class Made(metas.Hooked):
             pass
 
@@ -766,11 +775,18 @@ class Metas:
             def __init__(cls, *arguments):
                 probe(way)
 
+        class InitKeywords(type):
+            def __new__(meta, name, bases, names, **keywords):
+                return super().__new__(meta, name, bases, names)
+
+            def __init__(cls, *arguments, **keywords):
+                probe(way)
+
         class Hooked:
             def __init_subclass__(cls, **keywords):
                 probe(way_of_hook)
 
-        self.New, self.Init, self.Hooked = New, Init, Hooked
+        self.New, self.Init, self.InitKeywords, self.Hooked = New, Init, InitKeywords, Hooked
 
 
 class Plain(type):
