@@ -313,6 +313,9 @@ class Program:
         class Made(Made, key=1):
             pass
 
+        class Made(metaclass=metas.Spaced):
+            x = number
+
         class Made(metas.Hooked):
             pass
 
@@ -782,11 +785,20 @@ class Metas:
             def __init__(cls, *arguments, **keywords):
                 probe(way)
 
+        class Space(dict):
+            def __setitem__(self, key, value):
+                probe(0)
+
+        class Spaced(type):
+            def __prepare__(*arguments):
+                return Space()
+
         class Hooked:
             def __init_subclass__(cls, **keywords):
                 probe(way_of_hook)
 
-        self.New, self.Init, self.InitKeywords, self.Hooked = New, Init, InitKeywords, Hooked
+        self.New, self.Init, self.InitKeywords = New, Init, InitKeywords
+        self.Spaced, self.Hooked = Spaced, Hooked
 
 
 class Plain(type):

@@ -43,6 +43,7 @@ _OURS = {
     "pickletask.flat": {"finish", "set_state"},
     "pickletask.builtin_types": {
         "await_coroutine",
+        "enum_dict",
         "items_of",
         "keys_of",
         "proxy_of",

@@ -2,6 +2,7 @@
 
 import copy
 import copyreg
+import enum
 import gc
 import types
 
@@ -12,6 +13,7 @@ __all__ = [
     "DEEP_COPIERS",
     "REDUCERS",
     "await_coroutine",
+    "enum_dict",
     "items_of",
     "keys_of",
     "proxy_of",
@@ -115,6 +117,24 @@ def _reduce_super(obj):
     return super, (_this_class(obj),) if instance is None else (_this_class(obj), instance)
 
 
+# The namespace of an enum whose class statement is under way. It is no builtin type, but what pickle
+# makes of it runs into its checks.
+_EnumDict = type(enum.EnumType.__prepare__("", ()))
+
+
+def enum_dict(items, attributes):
+    """The namespace of an enum's class statement."""
+    space = _EnumDict.__new__(_EnumDict)
+    dict.update(space, items)
+    vars(space).update(attributes)
+    return space
+
+
+def _reduce_enum_dict(space):
+    items = [(name, _core._substitute_for(value)) for name, value in dict.items(space)]
+    return enum_dict, (items, vars(space))
+
+
 def _coroutine_wrapper():
     async def nothing():
         pass
@@ -134,6 +154,7 @@ REDUCERS = {
     type({}.items()): lambda view: (items_of, (_held(view),)),
     types.MappingProxyType: _reduce_proxy,
     _coroutine_wrapper(): lambda wrapper: (await_coroutine, (_held(wrapper),)),
+    _EnumDict: _reduce_enum_dict,
     staticmethod: _reduce_wrapper,
     classmethod: _reduce_wrapper,
     property: _reduce_property,

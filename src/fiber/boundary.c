@@ -65,6 +65,8 @@ cross_function(crossing *x)
         return crossing_method(x, 2, crossing_names.setitem, BRIDGE_NONE, 0);
     case DELETE_SUBSCR:
         return crossing_method(x, 2, crossing_names.delitem, BRIDGE_NONE, 0);
+    case STORE_NAME:
+        return crossing_name(x);
     case BINARY_OP:
         return crossing_operation(x);
     case COMPARE_OP:

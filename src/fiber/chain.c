@@ -153,6 +153,7 @@ chain_is_repeated(int opcode, int oparg)
     case DELETE_ATTR:
     case STORE_SUBSCR:
     case DELETE_SUBSCR:
+    case STORE_NAME:
         return 1;
     case LOAD_ATTR:
         return INTERP_LOADS_METHOD(oparg);

@@ -37,6 +37,7 @@ int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
 int crossing_attribute(crossing *x);    /* LOAD_ATTR */
 int crossing_super(crossing *x);        /* LOAD_SUPER_ATTR */
 int crossing_store(crossing *x, int deletes);   /* STORE_ATTR, DELETE_ATTR */
+int crossing_name(crossing *x);         /* STORE_NAME */
 int crossing_subscript(crossing *x);    /* BINARY_SUBSCR */
 int crossing_step(crossing *x);         /* FOR_ITER */
 

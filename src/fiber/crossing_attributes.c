@@ -195,6 +195,17 @@ crossing_store(crossing *x, int deletes)
            && is_writer(x, owner, name_of(x, x->link->oparg), deletes);
 }
 
+int
+crossing_name(crossing *x)
+{
+    PyObject *space = x->link->frame->f_locals;
+
+    /* The frame keeps it. */
+    return space != NULL && crossing_is_known(x, STORE_NAME)
+           && crossing_is_receiver(x, space)
+           && crossing_is_method_of(x, space, crossing_names.setitem);
+}
+
 /* ---- builtin functions -------------------------------------------------- */
 
 /* getattr() and hasattr() */

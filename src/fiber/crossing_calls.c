@@ -4,12 +4,11 @@
 #include "distance.h"
 
 /* Is the inner frame one of code that only exec(), eval() and class statements
- * run, in a namespace that can be rebuilt? */
+ * run? */
 static int
 has_namespace(const crossing *x)
 {
     return x->inner->f_locals != NULL
-           && PyDict_CheckExact(x->inner->f_locals)
            && !(iframe_code(x->inner)->co_flags & CO_OPTIMIZED);
 }
 

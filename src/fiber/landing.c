@@ -13,6 +13,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *exception;        /* owned, or NULL */
     PyObject *value;            /* owned, or NULL */
+    PyObject *space;            /* the namespace that it stands for in a frame
+                                 * until it is used: owned, or NULL */
 } stand_in;
 
 static PyObject *the_landing;           /* a stand-in, owned */
@@ -58,6 +60,14 @@ stand_in_get(PyObject *self, PyObject *name)
 static int
 stand_in_store(PyObject *self, PyObject *name, PyObject *value)
 {
+    if (((stand_in *)self)->space != NULL) {
+        /* It is the value as well, so that it stays. */
+        iframe *f = interp_current(PyThreadState_Get());
+        assert(f->f_locals == self && Py_REFCNT(self) > 1);
+        f->f_locals = ((stand_in *)self)->space;
+        ((stand_in *)self)->space = NULL;
+        Py_DECREF(self);
+    }
     if (((stand_in *)self)->value == NULL) {
         (void)stand_in_raise(self);
         return -1;
@@ -71,6 +81,7 @@ stand_in_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((stand_in *)self)->exception);
     Py_XDECREF(((stand_in *)self)->value);
+    Py_XDECREF(((stand_in *)self)->space);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -90,6 +101,7 @@ stand_in_new(PyObject *exception, PyObject *value)
     }
     self->exception = exception;
     self->value = value;
+    self->space = NULL;
     return (PyObject *)self;
 }
 
@@ -152,6 +164,10 @@ repeat_with(const chain_link *link, PyObject *object)
             *top++ = islot_of(Py_NewRef(object));
         }
         last = object;
+        if (link->opcode == STORE_NAME && f->f_locals != NULL) {
+            ((stand_in *)object)->space = f->f_locals;
+            f->f_locals = Py_NewRef(object);
+        }
     }
     else if (link->opcode == CALL_FUNCTION_EX) {
         *top++ = INTERP_CALLABLE_FIRST ? operand : ISLOT_NULL;
@@ -642,6 +658,7 @@ landing_setup(PyObject *module)
     }
     ((stand_in *)the_landing)->exception = NULL;
     ((stand_in *)the_landing)->value = NULL;
+    ((stand_in *)the_landing)->space = NULL;
     landing_function = make_function(land, sizeof(land));
     return landing_function == NULL ? -1 : 0;
 }

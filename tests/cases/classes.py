@@ -1,5 +1,6 @@
 """Classes that are being made, and classes that are called through others."""
 
+import enum
 import functools
 
 from pickletask import schedule_remove as suspend
@@ -188,6 +189,111 @@ for _case in (
 for _case in (complete_classes_by_a_metaclass, derive_classes, fail_to_derive_classes):
     # The class that is being made is there in this process alone.
     _case.stays_in_its_process = True
+
+
+# ---- namespaces -----------------------------------------------------------
+
+
+def define_an_enum():
+    class Color(enum.Enum):
+        RED = suspend(1)
+        GREEN = enum.auto()
+        BLUE = suspend([3])
+        _ignore_ = ["n"]
+        n = suspend(4)
+
+        @property
+        def more(self):
+            return self.value
+
+        YELLOW = suspend("y")
+
+    return [(color.name, color.value, color.more) for color in Color], hasattr(Color, "n")
+
+
+define_an_enum.own_pickler = True
+
+
+def define_flags():
+    class Flags(enum.IntFlag, boundary=enum.KEEP):
+        A = suspend(1)
+        B = enum.auto()
+        C = A | suspend(4)
+
+    return [(flag.name, flag.value) for flag in Flags], Flags(7).value
+
+
+def define_an_enum_twice():
+    try:
+
+        class Twice(enum.Enum):
+            ONE = suspend(1)
+            ONE = 2
+
+    except TypeError as error:
+        return repr(error)
+
+
+class Noting(dict):
+    """Suspends when it gets a name."""
+
+    def __setitem__(self, name, value):
+        if not name.startswith("__"):
+            value = suspend(value), len(self) > 3
+        elif name == "__refused__":
+            raise NameError(suspend(name))
+        dict.__setitem__(self, name, value)
+
+    def __reduce__(self):
+        return _note, (list(self.items()),)
+
+
+def _note(items):
+    noting = Noting()
+    dict.update(noting, items)
+    return noting
+
+
+class Noted(type):
+    @classmethod
+    def __prepare__(meta, name, bases):
+        return Noting()
+
+    def __new__(meta, name, bases, names):
+        return names
+
+
+def define_in_a_namespace_that_suspends():
+    class Space(metaclass=Noted):
+        a = 1
+        a += suspend(2) if isinstance(a, int) else ()
+        for b in ("x", "y"):
+            c = (
+                b,
+                suspend(3),
+            )
+        with _Manager() as d:
+            e = d
+        try:
+            __refused__ = 1
+        except NameError as error:
+            f = repr(error), error.__traceback__.tb_lineno > 100
+
+    return sorted((key, repr(value)) for key, value in Space.items() if key[0] != "_")
+
+
+class _Manager:
+    def __enter__(self):
+        return suspend("entered")
+
+    def __exit__(self, *error):
+        suspend("left")
+
+
+def execute_in_a_namespace_that_suspends():
+    space, globals_ = Noting(), {"suspend": suspend}
+    exec("x = suspend(1)\ny = x, [suspend(n) for n in (2, 3)]", globals_, space)
+    return sorted(space.items())
 
 
 # ---- calls through others -------------------------------------------------
