@@ -256,6 +256,112 @@ def steps(iterator):
             return
 
 
+# These generators take the place of what C code asks an iterator for. It isn't used any more.
+
+
+def applied(function, sources):
+    """``map()`` has called its function."""
+    try:
+        result = _pending()
+    except StopIteration:
+        return
+    while True:
+        yield result
+        try:
+            values = _taken(sources)
+            result = function(*values)
+        except StopIteration:
+            return
+
+
+def mapped(function, sources):
+    """``map()`` has asked its first iterator."""
+    try:
+        value = _pending()
+        while True:
+            values = value, *_taken(sources[1:])
+            yield function(*values)
+            value = next(sources[0])
+    except StopIteration:
+        return
+
+
+def _taken(sources):
+    taken = []
+    for source in sources:
+        taken.append(next(source))
+    return taken
+
+
+def filtered(function, sources):
+    """``filter()`` has asked its iterator."""
+    try:
+        value = _pending()
+        while True:
+            if value if function is None or function is bool else function(value):
+                yield value
+            value = next(sources[0])
+    except StopIteration:
+        return
+
+
+def zipped(strict, sources):
+    """``zip()`` has asked its first iterator."""
+    try:
+        value = _pending()
+    except StopIteration:
+        _check_ends(strict, sources)
+        return
+    while True:
+        values, number = [value], 1
+        for source in sources[1:]:
+            try:
+                values.append(next(source))
+            except StopIteration:
+                if strict:
+                    raise ValueError(
+                        f"zip() argument {number + 1} is shorter than {_arguments(number)}"
+                    ) from None
+                return
+            number += 1
+        yield tuple(values)
+        try:
+            value = next(sources[0])
+        except StopIteration:
+            _check_ends(strict, sources)
+            return
+
+
+def _check_ends(strict, sources):
+    number = 1
+    for source in sources[1:] if strict else ():
+        try:
+            next(source)
+        except StopIteration:
+            number += 1
+        else:
+            raise ValueError(f"zip() argument {number + 1} is longer than {_arguments(number)}")
+
+
+def _arguments(number):
+    return "argument 1" if number == 1 else f"arguments 1-{number}"
+
+
+def counted(source, index):
+    """``enumerate()`` has asked its iterator."""
+    try:
+        value = _pending()
+    except StopIteration:
+        return
+    while True:
+        yield index, value
+        index += 1
+        try:
+            value = next(source)
+        except StopIteration:
+            return
+
+
 # ---- classes ----
 
 

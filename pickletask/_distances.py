@@ -118,6 +118,19 @@ class Program:
         stepper, function = make_stepper(self.probe, 0), make_function(self.probe, 0)
         each(number, loop, stepper, map(function, "12"), map(function, "12", "34"))
 
+    def by_gathering(self, number):
+        def loop(iterator):
+            for _ in iterator:
+                pass
+
+        for gather in map, filter, zip, enumerate:
+            way = self.ways[gather.__name__.upper()]
+            first = (empty,) if gather in (map, filter) else ()
+            for make in lambda way: make_stepper(self.probe, way), self.inner:
+                each(number, loop, gather(*first, make(way)))
+                if gather in (map, zip):
+                    each(number, loop, gather(*first, make(way), "12"))
+
     def by_send(self, number):
         g = self.inner(self.ways["METHOD"])
         g.send(None)
@@ -595,11 +608,11 @@ class Program:
             getattr(thing, "anything", None)
 
         def store(thing):
-            setattr(thing, "prop", number)
-            setattr(thing, "described", number)
+            thing.prop = number
+            thing.described = number
 
         def store_any(thing):
-            setattr(thing, "anything", number)
+            thing.anything = number
 
         for function in getattr, hasattr, delattr:
             owners = self.owners[function.__name__.upper()]

@@ -19,7 +19,7 @@ from pickletask import _bridges, _conversions, _core, schedule_remove
 # As in test_pickling.py.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-OF_C_CODE = "attributes:", "classes:", "conversions:", "objects:", "operators:"
+OF_C_CODE = "attributes:", "classes:", "conversions:", "iterators:", "objects:", "operators:"
 CASES = [case for case in programs.cases("tasks") if case.startswith(OF_C_CODE)]
 
 

@@ -136,12 +136,19 @@ cross_generator(crossing *x)
         link->how = PENDING_NEXT;
         return link->waits || crossing_generator_call(x, gen);
     }
+    if ((link->opcode != FOR_ITER && link->opcode != SEND)
+        || link->kept < INTERP_ITERATOR_SLOTS)
+    {
+        return 0;
+    }
     islot *base = iframe_stackbase(link->frame);
     link->how = PENDING_GENERATOR;
-    return (link->opcode == FOR_ITER || link->opcode == SEND)
-           && link->kept >= INTERP_ITERATOR_SLOTS
-           && islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen
-           && (link->waits || crossing_is_known(x, link->opcode));
+    if (islot_object(base[link->kept - INTERP_ITERATOR_SLOTS]) == gen) {
+        return link->waits || crossing_is_known(x, link->opcode);
+    }
+    return link->opcode == FOR_ITER && !link->waits
+               ? crossing_source(x, gen)
+               : 0;
 }
 
 /* Is no interpreter loop under way in the frame, or outside of it?  Then it
@@ -213,8 +220,9 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
             goto error;
         }
         if (iframe_is_generator(inner)) {
-            between->how = link.how;
-            link.how = PENDING_PUSH;
+            /* The bridge asks for the next value in a call. */
+            between->how = PENDING_NEXT;
+            link.how = x.generator == NULL ? PENDING_PUSH : PENDING_GENERATOR;
         }
         memcpy(between->values, x.values, sizeof(x.values));
         memset(x.values, 0, sizeof(x.values));

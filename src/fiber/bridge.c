@@ -23,6 +23,11 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_TRUTH] = "truth",
     [BRIDGE_ITERATOR] = "iterator",
     [BRIDGE_STEPS] = "steps",
+    [BRIDGE_APPLIED] = "applied",
+    [BRIDGE_MAPPED] = "mapped",
+    [BRIDGE_FILTERED] = "filtered",
+    [BRIDGE_ZIPPED] = "zipped",
+    [BRIDGE_COUNTED] = "counted",
     [BRIDGE_CLASS] = "build_class",
     [BRIDGE_METACLASS] = "metaclass",
     [BRIDGE_INSTEAD] = "instead",
@@ -49,9 +54,10 @@ bridge_begin(const bridge *b, iframe *f)
 }
 
 PyObject *
-bridge_generator(const bridge *b, PyObject *value)
+bridge_generator(const bridge *b)
 {
-    PyObject *gen = PyObject_CallOneArg(b->function, value);
+    PyObject *values[BRIDGE_VALUES] = {Py_None, Py_None, Py_None, Py_None};
+    PyObject *gen = PyObject_Vectorcall(b->function, values, b->values, NULL);
     if (gen != NULL) {
         generator_clear((PyGenObject *)gen);
     }

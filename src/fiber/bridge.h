@@ -36,6 +36,11 @@ typedef enum {
     BRIDGE_TRUTH,
     BRIDGE_ITERATOR,
     BRIDGE_STEPS,
+    BRIDGE_APPLIED,
+    BRIDGE_MAPPED,
+    BRIDGE_FILTERED,
+    BRIDGE_ZIPPED,
+    BRIDGE_COUNTED,
     BRIDGE_CLASS,
     BRIDGE_METACLASS,
     BRIDGE_INSTEAD,
@@ -62,7 +67,7 @@ void bridge_begin(const bridge *b, iframe *f);
 
 /* A generator of the bridge's function that is empty, as an ended one is. New
  * reference, or NULL with an exception. */
-PyObject *bridge_generator(const bridge *b, PyObject *value);
+PyObject *bridge_generator(const bridge *b);
 
 /* Imports the functions. 0, or -1 with an exception. */
 int bridge_setup(PyObject *module);

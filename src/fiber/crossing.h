@@ -40,6 +40,8 @@ int crossing_store(crossing *x, int deletes);   /* STORE_ATTR, DELETE_ATTR */
 int crossing_name(crossing *x);         /* STORE_NAME */
 int crossing_subscript(crossing *x);    /* BINARY_SUBSCR */
 int crossing_step(crossing *x);         /* FOR_ITER */
+/* The same: an iterator asks this one, which is the inner frame's. */
+int crossing_source(crossing *x, PyObject *source);
 
 /* An instruction that passes on what the method of an operand (counted from
  * the top, from 1) returns, or what the bridge makes of it. */

@@ -106,27 +106,3 @@ crossing_is_step_of(const crossing *x, PyObject *iterator)
     }
     return found;
 }
-
-/* A for statement.  Its iterator is replaced by a generator that takes the
- * step under way, and then all others. */
-int
-crossing_step(crossing *x)
-{
-    /* The iterator stays on the stack. */
-    PyObject *iterator = islot_object(x->top[-INTERP_ITERATOR_SLOTS]);
-
-    if (!crossing_is_known(x, FOR_ITER) || iterator == NULL
-        || !crossing_is_step_of(x, iterator))
-    {
-        return 0;
-    }
-    x->bridge = BRIDGE_STEPS;
-    x->link->how = PENDING_GENERATOR;
-    if (!x->writes) {
-        return 1;
-    }
-    x->values[0] = Py_NewRef(iterator);
-    x->generator = bridge_generator(bridge_get(BRIDGE_STEPS), iterator);
-    x->link->top = Py_XNewRef(x->generator);
-    return x->generator == NULL ? -1 : 1;
-}

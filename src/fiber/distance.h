@@ -46,6 +46,10 @@ enum {
     DISTANCE_METACLASS = -23,   /* a class statement: the metaclass */
     DISTANCE_SUBCLASS = -24,    /* and __init_subclass__() */
     DISTANCE_NEW_CLASS = -25,   /* the same of type.__new__(), type() */
+    DISTANCE_MAP = -26,         /* a for statement over map(), and so on: */
+    DISTANCE_FILTER = -27,      /* the step of the iterator that these ask */
+    DISTANCE_ZIP = -28,
+    DISTANCE_ENUMERATE = -29,
     /* The first line of the table in pickletask/_conversions.py; the others
      * count down from it. */
     DISTANCE_CONVERSION = -100,

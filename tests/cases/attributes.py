@@ -357,7 +357,7 @@ class Below(Answering):
     other = Descriptor()
 
     def read(self):
-        return super().prop(1), super().prop.__name__, super(Below, self).prop(2)
+        return super().prop(1), super().prop.__name__, super().prop(2)
 
     def fail(self):
         try:
