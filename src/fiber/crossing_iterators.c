@@ -85,6 +85,22 @@ take_parts(crossing *x, const gatherer *g, PyObject *parts, PyObject *source,
     return x->values[1] == NULL ? -1 : take_loop(x, g->bridge);
 }
 
+/* Could anybody else use the iterator?  A comprehension has it as its first
+ * argument as well, and does nothing with that but to begin the loop. */
+static int
+is_shared(const crossing *x, PyObject *iterator)
+{
+    PyCodeObject *code = iframe_code(x->link->frame);
+    int argument = code->co_argcount == 1
+                   && PyUnicode_CompareWithASCIIString(
+                          PyTuple_GET_ITEM(code->co_localsplusnames, 0), ".0")
+                          == 0
+                   && islot_object(x->link->frame->localsplus[0]) == iterator;
+    return Py_REFCNT(iterator) > 1 + argument;
+}
+
+/* enumerate() alone has something of its own: how many there were.  Others
+ * who have it would miss that. */
 int
 crossing_source(crossing *x, PyObject *source)
 {
@@ -92,10 +108,8 @@ crossing_source(crossing *x, PyObject *source)
     const gatherer *g = iterator == NULL ? NULL : gatherer_of(iterator);
     int strict;
 
-    /* Only enumerate() has something of its own: how many there were. Nobody
-     * else may have it then. */
     if (g == NULL || !x->writes || !crossing_is_known(x, g->way)
-        || (g->bridge == BRIDGE_COUNTED && Py_REFCNT(iterator) != 1))
+        || (g->bridge == BRIDGE_COUNTED && is_shared(x, iterator)))
     {
         return 0;
     }

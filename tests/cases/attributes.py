@@ -181,6 +181,9 @@ def use_attributes_of_classes():
     return result, _Made.x
 
 
+use_attributes_of_classes.stays_in_its_process = True
+
+
 class Refusing:
     """Fails when it is changed."""
 

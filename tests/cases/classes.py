@@ -351,6 +351,9 @@ def _point():
     return object.__new__(Point)
 
 
+call_singletons.stays_in_its_process = True
+
+
 def call_with_stars():
     none, some, named = (), (1, 2), {"k": suspend(3)}
     points = [Point(*none), Point(*some), Point(*some, **named), Point(**named)]
