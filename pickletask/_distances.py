@@ -6,7 +6,7 @@ caller (src/fiber/distance.c); way 0 stands for the instruction that the caller 
 """
 
 # What is computed here counts for how, not for what it gives.
-# ruff: noqa: B015, B018, B019, UP050
+# ruff: noqa: B010, B015, B018, B019, UP050
 
 import functools
 from _weakref import ref
@@ -608,11 +608,11 @@ class Program:
             getattr(thing, "anything", None)
 
         def store(thing):
-            thing.prop = number
-            thing.described = number
+            setattr(thing, "prop", number)
+            setattr(thing, "described", number)
 
         def store_any(thing):
-            thing.anything = number
+            setattr(thing, "anything", number)
 
         for function in getattr, hasattr, delattr:
             owners = self.owners[function.__name__.upper()]
