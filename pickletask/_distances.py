@@ -6,7 +6,7 @@ caller (src/fiber/distance.c); way 0 stands for the instruction that the caller 
 """
 
 # What is computed here counts for how, not for what it gives.
-# ruff: noqa: B010, B015, B018, B019, UP050
+# ruff: noqa: B007, B010, B015, B018, B019, F811, UP050
 
 import functools
 from _weakref import ref
@@ -665,10 +665,10 @@ class Program:
 
     def by_showing(self, number):
         def show(thing):
-            f"{thing}{thing!s}{thing!r}{thing!a}{thing!s:9}{thing!r:9}{thing!a:9}"
+            _ = f"{thing}{thing!s}{thing!r}{thing!a}{thing!s:9}{thing!r:9}{thing!a:9}"
 
         def show_as(thing):
-            f"{thing:x}"
+            _ = f"{thing:x}"
 
         each(number, show, *self.showing)
         each(number, show_as, self.showing[0])

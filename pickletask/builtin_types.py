@@ -117,8 +117,8 @@ def _reduce_super(obj):
     return super, (_this_class(obj),) if instance is None else (_this_class(obj), instance)
 
 
-# The namespace of an enum whose class statement is under way. It is no builtin type, but what pickle
-# makes of it runs into its checks.
+# The namespace of an enum whose class statement is under way.  It is no builtin type, but what
+# pickle makes of it runs into its checks.
 _EnumDict = type(enum.EnumType.__prepare__("", ()))
 
 

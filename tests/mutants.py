@@ -281,6 +281,15 @@ class Space(dict):
         schedule_remove(name)
         dict.__setitem__(self, name, value)
 
+    def __reduce__(self):
+        return fill_space, (list(self.items()),)
+
+
+def fill_space(items):
+    space = Space()
+    dict.update(space, items)
+    return space
+
 
 class StoredType(type):
     @classmethod

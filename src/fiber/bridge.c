@@ -121,9 +121,10 @@ hide_all(PyObject *functions)
     while (status == 0 && PyDict_Next(dict, &position, NULL, &value)) {
         if (PyFunction_Check(value)) {
             PyObject *code = without_resume(PyFunction_GET_CODE(value));
-            status = code == NULL ? -1
-                                  : PyObject_SetAttrString(value, "__code__",
-                                                           code);
+            /* Without RESUME it wouldn't be prepared for tracing either. */
+            status = code == NULL || interp_watch((PyCodeObject *)code) < 0
+                         ? -1
+                         : PyObject_SetAttrString(value, "__code__", code);
             Py_XDECREF(code);
         }
     }

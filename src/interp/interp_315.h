@@ -380,6 +380,11 @@ interp_extra_set(PyCodeObject *code, Py_ssize_t index, void *extra)
 static inline int
 interp_watch(PyCodeObject *code)
 {
+    if (code->_co_monitoring == NULL) {
+        /* Nothing was monitored since the code was made: but it may be before
+         * the frame fails. */
+        code->_co_instrumentation_version = UINTPTR_MAX;
+    }
     return _Py_Instrument(code, PyInterpreterState_Get());
 }
 

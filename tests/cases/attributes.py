@@ -1,4 +1,4 @@
-"""Attributes and items that are read, set and deleted by methods, and builtin functions for that."""
+"""Attributes and items that methods read, set and delete, and builtin functions for that."""
 
 import types
 
@@ -91,6 +91,35 @@ class Manager:
         self.step = suspend(key), value
 
     step = 0
+
+
+def _wide_source():
+    """A function with so many names that instructions need EXTENDED_ARG."""
+    lines = ["def wide(few, many):"]
+    lines += [f"    few.a{i} = {i}" for i in range(300)]
+    lines += ["    many.b = 1", "    many.c += 2", "    x = many.d(few.a0), many.prop"]
+    lines += ["    del many.b"]
+    return "\n".join([*lines, "    return x, many.log"])
+
+
+class Many(Guarded):
+    c = 0
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return suspend(abs)
+
+    @property
+    def prop(self):
+        return suspend("prop")
+
+
+def use_attributes_beyond_many_names():
+    return wide(types.SimpleNamespace(), Many())  # noqa: F821
+
+
+exec(_wide_source())
 
 
 class Descriptor:

@@ -62,8 +62,6 @@ def make_something_else_by_a_metaclass():
     return log
 
 
-
-
 def _keep(cls):
     """Lets pickle find the class by its name."""
     cls.__qualname__ = cls.__name__

@@ -342,8 +342,16 @@ def _convert_6(way, left, right):
 
 def divide_and_raise():
     log, one, none = [], Operand(1), Operand(NotImplemented)
-    for left, right in [(one, 2), (2, one), (none, one), (one, none), (none, 2), (one, Special(3)),
-                        (none, Special(3)), (2, none)]:
+    for left, right in [
+        (one, 2),
+        (2, one),
+        (none, one),
+        (one, none),
+        (none, 2),
+        (one, Special(3)),
+        (none, Special(3)),
+        (2, none),
+    ]:
         for way in range(2):
             try:
                 log.append(_convert_6(way, left, right))

@@ -61,7 +61,7 @@ def _is_even(x):
 
 def loop_over_zips():
     log = []
-    for pair in zip(_generate(2), "abc"):
+    for pair in zip(_generate(2), "abc"):  # noqa: B905
         log.append((*pair, suspend(len(log))))
     for x, y in zip(_generate(3), Stepper(2), strict=False):
         log.append((x, y))
@@ -104,7 +104,7 @@ def fail_in_sources():
     for make in range(4):
         try:
             g = generate()
-            for x in (map(str, g), filter(None, g), zip(g), enumerate(g))[make]:
+            for x in (map(str, g), filter(None, g), zip(g, strict=True), enumerate(g))[make]:
                 log.append(x)
         except ValueError as error:
             log.append(repr(error))
