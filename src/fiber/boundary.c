@@ -191,9 +191,9 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     }
     int repeated = !iframe_is_generator(inner)
                    && chain_is_repeated(link.opcode, link.oparg);
-    int crossed = iframe_is_generator(inner) ? cross_generator(&x)
-                  : link.waits && has_no_loop(outer)     ? repeated
-                  : !link.waits                          ? cross_function(&x)
+    int crossed = iframe_is_generator(inner)       ? cross_generator(&x)
+                  : !link.waits                    ? cross_function(&x)
+                  : has_no_loop(outer)             ? repeated
                   : link.opcode == INTERP_OP_SUPER ? crossing_super(&x)
                                                    : 0;
     if (crossed < 0) {

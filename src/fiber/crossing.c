@@ -37,6 +37,34 @@ crossing_member(PyObject *object, PyObject *name)
     return value;
 }
 
+int
+crossing_bound_slot(const crossing *x, PyObject *callable,
+                    PyTypeObject *type, PyObject *const *names, int count)
+{
+    int found = -1;
+
+    if (!x->writes
+        || !Py_IS_TYPE(callable, crossing_types.bound_wrapper)
+        || crossing_member(callable, crossing_names.object_class)
+               != (PyObject *)type)
+    {
+        return -1;
+    }
+    /* It is made anew each time. */
+    PyObject *name = PyObject_GetAttr(callable, crossing_names.name);
+    if (name == NULL) {
+        PyErr_Clear();
+        return -1;
+    }
+    for (int i = 0; i < count && PyUnicode_Check(name); i++) {
+        if (PyUnicode_Compare(name, names[i]) == 0) {
+            found = i;
+        }
+    }
+    Py_DECREF(name);
+    return found;
+}
+
 PyCFunction
 crossing_c_function(PyObject *callable)
 {

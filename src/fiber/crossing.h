@@ -112,6 +112,11 @@ int crossing_is_method_of(const crossing *x, PyObject *object,
  * Borrowed, or NULL. */
 PyObject *crossing_member(PyObject *object, PyObject *name);
 
+/* Is it a bound method that is a slot of this type of CPython's own, such as
+ * object().__str__?  The name is to be one of names[]: which, or -1. */
+int crossing_bound_slot(const crossing *x, PyObject *callable,
+                        PyTypeObject *type, PyObject *const *names, int count);
+
 /* The C function behind a callable. NULL if there's none. */
 PyCFunction crossing_c_function(PyObject *callable);
 

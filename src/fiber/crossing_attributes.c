@@ -238,7 +238,11 @@ static int
 cross_wrapper(crossing *x, PyObject *callable, islot *first, int count)
 {
     const crossing_known_names *known = &crossing_names;
-    PyObject *owner, *class, *method, *name;
+    PyObject *const methods[] = {known->getattribute, known->setattr,
+                                 known->delattr};
+    const int ways[] = {DISTANCE_GET, DISTANCE_SET, DISTANCE_DELETE};
+    PyObject *owner, *name;
+    int which = -1;
 
     if (!crossing_is_safe(x, DISTANCE_GET)
         && !crossing_is_safe(x, DISTANCE_SET)
@@ -247,35 +251,36 @@ cross_wrapper(crossing *x, PyObject *callable, islot *first, int count)
         return 0;
     }
     if (Py_IS_TYPE(callable, &PyWrapperDescr_Type) && count > 1) {
-        class = (PyObject *)PyDescr_TYPE(callable);
-        method = PyDescr_NAME(callable);
+        PyTypeObject *type = PyDescr_TYPE(callable);
+        for (int i = 0; i < 3; i++) {
+            if ((type == &PyBaseObject_Type || type == &PyType_Type)
+                && PyUnicode_Compare(PyDescr_NAME(callable), methods[i]) == 0)
+            {
+                which = i;
+            }
+        }
         owner = islot_object(first[0]);
         name = islot_object(first[1]);
     }
-    else if (Py_IS_TYPE(callable, crossing_types.bound_wrapper) && count > 0) {
-        class = crossing_member(callable, known->object_class);
-        method = crossing_member(callable, known->name);
-        owner = crossing_member(callable, known->self);
+    else if (count > 0) {
+        which = crossing_bound_slot(x, callable, &PyBaseObject_Type, methods,
+                                    3);
+        if (which < 0) {
+            which = crossing_bound_slot(x, callable, &PyType_Type, methods,
+                                        3);
+        }
+        owner = which < 0 ? NULL : crossing_member(callable, known->self);
         name = islot_object(first[0]);
     }
-    else {
+    if (which < 0 || owner == NULL || !crossing_is_safe(x, ways[which])) {
         return 0;
     }
-    if ((class != (PyObject *)&PyBaseObject_Type
-         && class != (PyObject *)&PyType_Type)
-        || method == NULL || !PyUnicode_Check(method) || owner == NULL)
-    {
-        return 0;
+    if (which == 0) {
+        return is_found(x, owner, name);
     }
-    if (PyUnicode_Compare(method, known->getattribute) == 0) {
-        return crossing_is_safe(x, DISTANCE_GET) && is_found(x, owner, name);
-    }
-    int deletes = PyUnicode_Compare(method, known->delattr) == 0;
-    if (!crossing_is_safe(x, deletes ? DISTANCE_DELETE : DISTANCE_SET)
-        || (!deletes && PyUnicode_Compare(method, known->setattr) != 0)
-        || !is_run_by(x, crossing_method_of(owner, name),
-                      deletes ? known->fdel : known->fset,
-                      deletes ? known->delete : known->set))
+    if (!is_run_by(x, crossing_method_of(owner, name),
+                   which == 1 ? known->fset : known->fdel,
+                   which == 1 ? known->set : known->delete))
     {
         return 0;
     }

@@ -65,19 +65,13 @@ static PyObject *
 called_by_type(const crossing *x, PyObject *callable, int *skip)
 {
     const crossing_known_names *known = &crossing_names;
-    PyObject *name, *names, *tuple;
+    PyObject *names, *tuple;
     islot *first;
     int count;
 
     *skip = 0;
-    if (Py_IS_TYPE(callable, crossing_types.bound_wrapper)) {
-        name = crossing_member(callable, known->name);
-        return name != NULL && PyUnicode_Check(name)
-                       && PyUnicode_Compare(name, known->call) == 0
-                       && crossing_member(callable, known->object_class)
-                              == (PyObject *)&PyType_Type
-                   ? crossing_member(callable, known->self)
-                   : NULL;
+    if (crossing_bound_slot(x, callable, &PyType_Type, &known->call, 1) == 0) {
+        return crossing_member(callable, known->self);
     }
     if (!Py_IS_TYPE(callable, &PyWrapperDescr_Type)
         || PyDescr_TYPE(callable) != &PyType_Type
