@@ -90,7 +90,7 @@ called_by_type(const crossing *x, PyObject *callable, int *skip)
     return count > 0 ? islot_object(first[0]) : NULL;
 }
 
-/* ---- what runs ----------------------------------------------------------- */
+/* ---- what runs ---------------------------------------------------------- */
 
 /* Is the inner function the type's __new__? */
 static int
@@ -140,7 +140,7 @@ is_subclass_hook(const crossing *x, PyObject *class)
     return 0;
 }
 
-/* ---- kinds ---------------------------------------------------------------- */
+/* ---- kinds -------------------------------------------------------------- */
 
 static int
 take_new(crossing *x, PyObject *type, int skip)

@@ -123,7 +123,7 @@ stand_in_of_error(void)
 
 /* ---- what the next instruction does ------------------------------------ */
 
-/* How many operands the pending instruction of a suspended frame has used up. */
+/* How many operands the pending instruction of the frame has used up. */
 static int
 count_operands(const chain_link *link)
 {
@@ -484,7 +484,7 @@ repeat_outer(iframe *outer, iframe *bottom, PyObject *result)
     return repeat_with(&link, operand);
 }
 
-/* ---- all loops ----------------------------------------------------------- */
+/* ---- all loops ---------------------------------------------------------- */
 
 /* Evaluates the frames that end with l->top, loop by loop. New reference, or
  * NULL with an exception. */
