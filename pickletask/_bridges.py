@@ -7,7 +7,10 @@ gives the parameters. The core takes their RESUME instructions away (src/fiber/b
 without one are invisible to tracebacks, debuggers and sys._getframe(), as C code is.
 """
 
+import functools
 import sys
+
+from pickletask._conversions import TABLE
 
 
 def _pending():
@@ -125,6 +128,88 @@ def attribute(owner, name):
     return type(owner).__getattr__(owner, name)
 
 
+def fetched(owner, name, falls_back, defaults):
+    """``getattr()``; defaults are what else it was given. falls_back: ``__getattr__`` is next."""
+    try:
+        return _pending()
+    except AttributeError:
+        if not falls_back:
+            if not defaults:
+                raise
+            return defaults[0]
+    try:
+        return type(owner).__getattr__(owner, name)
+    except AttributeError:
+        if not defaults:
+            raise
+        return defaults[0]
+
+
+def found(owner, name, falls_back):
+    """``hasattr()``."""
+    try:
+        _pending()
+        return True
+    except AttributeError:
+        if not falls_back:
+            return False
+    try:
+        type(owner).__getattr__(owner, name)
+        return True
+    except AttributeError:
+        return False
+
+
+def nothing():
+    """``setattr()`` and ``delattr()``, which don't care for what comes back."""
+    _pending()
+
+
+# ---- functions that convert what a method returns ----
+
+
+def conversion(function, name, arguments):
+    """A function of the table, which called this method of one of its arguments."""
+    result = _pending()
+    call, place = _FUNCTIONS[function]
+    double = _double(type(arguments[place]), name, result)
+    return call(*arguments[:place], double, *arguments[place + 1 :])
+
+
+def _double(kind, name, result):
+    """An object whose method gives the result, of a type that looks like this one in errors."""
+    answer = staticmethod(functools.partial(_give, result))
+    names = {name: answer, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (), names)()
+
+
+def _give(result, *arguments):
+    return result
+
+
+def _format_str(value, spec):
+    return format(str(value), spec)
+
+
+def _format_repr(value, spec):
+    return format(repr(value), spec)
+
+
+def _format_ascii(value, spec):
+    return format(ascii(value), spec)
+
+
+# By name: the function, and the place of the argument.
+_FUNCTIONS = {
+    # Each of these is one instruction of Python 3.11 and 3.12.
+    "!s": (_format_str, 0),
+    "!r": (_format_repr, 0),
+    "!a": (_format_ascii, 0),
+}
+for _function, _place, *_ in TABLE:
+    _FUNCTIONS[_function.__name__] = _function, _place
+
+
 # ---- operators ----
 
 
@@ -228,6 +313,112 @@ def steps(iterator):
         raise
 
 
+# These generators take the place of what C code asks an iterator for. It isn't used any more.
+
+
+def applied(function, sources):
+    """``map()`` has called its function."""
+    try:
+        result = _pending()
+    except StopIteration:
+        return
+    while True:
+        yield result
+        try:
+            values = _taken(sources)
+            result = function(*values)
+        except StopIteration:
+            return
+
+
+def mapped(function, sources):
+    """``map()`` has asked its first iterator."""
+    try:
+        value = _pending()
+        while True:
+            values = value, *_taken(sources[1:])
+            yield function(*values)
+            value = next(sources[0])
+    except StopIteration:
+        return
+
+
+def _taken(sources):
+    taken = []
+    for source in sources:
+        taken.append(next(source))
+    return taken
+
+
+def filtered(function, sources):
+    """``filter()`` has asked its iterator."""
+    try:
+        value = _pending()
+        while True:
+            if value if function is None or function is bool else function(value):
+                yield value
+            value = next(sources[0])
+    except StopIteration:
+        return
+
+
+def zipped(strict, sources):
+    """``zip()`` has asked its first iterator."""
+    try:
+        value = _pending()
+    except StopIteration:
+        _check_ends(strict, sources)
+        return
+    while True:
+        values, number = [value], 1
+        for source in sources[1:]:
+            try:
+                values.append(next(source))
+            except StopIteration:
+                if strict:
+                    raise ValueError(
+                        f"zip() argument {number + 1} is shorter than {_arguments(number)}"
+                    ) from None
+                return
+            number += 1
+        yield tuple(values)
+        try:
+            value = next(sources[0])
+        except StopIteration:
+            _check_ends(strict, sources)
+            return
+
+
+def _check_ends(strict, sources):
+    number = 1
+    for source in sources[1:] if strict else ():
+        try:
+            next(source)
+        except StopIteration:
+            number += 1
+        else:
+            raise ValueError(f"zip() argument {number + 1} is longer than {_arguments(number)}")
+
+
+def _arguments(number):
+    return "argument 1" if number == 1 else f"arguments 1-{number}"
+
+
+def counted(source, index):
+    """``enumerate()`` has asked its iterator."""
+    try:
+        value = _pending()
+    except StopIteration:
+        return
+    while True:
+        yield index, value
+        index += 1
+        try:
+            value = next(source)
+        except StopIteration:
+            return
+
+
 # ---- classes ----
 
 
@@ -240,7 +431,27 @@ def build_class(name, bases, namespace, keywords):
         for base in bases:
             if issubclass(type(base), meta):
                 meta = type(base)
-    made = meta(name, bases, namespace, **keywords)
+    if sys.version_info < (3, 14):
+        # What a metaclass gets can be saved if it is a variable.
+        arguments = name, bases, namespace
+        made = meta(*arguments, **keywords)
+    else:
+        # It needs none; a namespace that a class was made of may hold what can't be saved.
+        spaces = [namespace]
+        del namespace
+        made = meta(name, bases, spaces.pop(), **keywords)
+    _check_class(made, name, cell)
+    return made
+
+
+def metaclass(name, cell):
+    """A class statement called ``__new__`` of its metaclass."""
+    made = _pending()
+    _check_class(made, name, cell)
+    return made
+
+
+def _check_class(made, name, cell):
     if isinstance(made, type) and cell is not None:
         try:
             found = cell.cell_contents
@@ -251,4 +462,9 @@ def build_class(name, bases, namespace, keywords):
             ) from None
         if found is not made:
             raise TypeError(f"__class__ set to {found!r} defining {name!r} as {made!r}")
+
+
+def instead(made):
+    """``type.__new__()`` called ``__init_subclass__`` of the class that it has made."""
+    _pending()
     return made

@@ -6,13 +6,15 @@ caller (src/fiber/distance.c); way 0 stands for the instruction that the caller 
 """
 
 # What is computed here counts for how, not for what it gives.
-# ruff: noqa: B015, B018, B019, UP050
+# ruff: noqa: B007, B010, B015, B018, B019, F811, UP050
 
 import functools
 import sys
 import types
 from _contextvars import Context
 from _weakref import ref
+
+from pickletask._conversions import TABLE
 
 COLD = 2
 
@@ -52,7 +54,17 @@ class Program:
         self.plain = make_plain(probe, 0)
         self.attentive = make_attentive(probe)
         self.classes = make_classes(probe, ways["TYPE"])
+        self.recalled = make_classes(probe, ways["METACALL"])
+        self.metas = Metas(probe, ways["METACLASS"], ways["SUBCLASS"])
+        self.hooked = Metas(probe, 0, ways["NEW_CLASS"]).Hooked
         self.finalised = make_finalised(probe, ways["FINALISER"])
+        self.conversions = make_conversions(probe, ways["CONVERSION"])
+        self.showing = make_showing(probe)
+        self.lacking = make_lacking(probe)
+        self.operands = [make_full(probe, ways[name]) for name in ("DIVMOD", "POWER")]
+        attributes = "GETATTR", "HASATTR", "SETATTR", "DELATTR", "GET", "SET", "DELETE"
+        self.owners = {name: Owners(probe, ways[name]) for name in attributes}
+        self.owners["INSTRUCTION"] = Owners(probe, 0)
 
     # ---- generators ----
 
@@ -218,6 +230,19 @@ class Program:
         each(number, step, stepper, map(function, "12"), map(function, "12", "34"))
         stepper, function = make_stepper(self.probe, 0), make_function(self.probe, 0)
         each(number, loop, stepper, map(function, "12"), map(function, "12", "34"))
+
+    def by_gathering(self, number):
+        def loop(iterator):
+            for _ in iterator:
+                pass
+
+        for gather in map, filter, zip, enumerate:
+            way = self.ways[gather.__name__.upper()]
+            first = (empty,) if gather in (map, filter) else ()
+            for make in lambda way: make_stepper(self.probe, way), self.inner:
+                each(number, loop, gather(*first, make(way)))
+                if gather in (map, zip):
+                    each(number, loop, gather(*first, make(way), "12"))
 
     def by_send(self, number):
         g = self.inner(self.ways["METHOD"])
@@ -421,6 +446,88 @@ class Program:
         class Derived(Plain, metaclass=type):
             self.probe(way)
 
+    def by_metaclass(self, number):
+        metas = self.metas
+
+        class Made(metaclass=metas.New):
+            pass
+
+        class Made(metaclass=metas.New, key=1):
+            pass
+
+        class Made(metaclass=metas.Init):
+            pass
+
+        class Made(Made):
+            pass
+
+        class Made(metaclass=metas.InitKeywords):
+            pass
+
+        class Made(metaclass=metas.InitKeywords, key=1):
+            pass
+
+        class Made(Made, key=1):
+            pass
+
+        class Made(metaclass=metas.Spaced):
+            x = number
+
+        class Made(metas.Hooked):
+            pass
+
+        class Made(metas.Hooked, key=1):
+            pass
+
+        class Made(metas.Hooked, metaclass=Plain):
+            pass
+
+        class Made(metas.Hooked, metaclass=Plain, key=1):
+            pass
+
+        class Made(Made):
+            pass
+
+        class Made(Made, key=1):
+            pass
+
+    def by_type(self, number):
+        def make(meta):
+            bases, key = (hooked,), {"key": 1}
+            meta("Made", bases, {})
+            meta("Made", bases, {}, key=1)
+            new = type.__new__
+            new(meta, "Made", bases, {})
+            new(meta, "Made", bases, {}, key=1)
+            arguments = meta, "Made", bases, {}
+            type.__new__(*arguments)
+            type.__new__(*arguments, **key)
+            type.__new__(meta, "Made", bases, {}, **key)
+            arguments = "Made", bases, {}
+            meta(*arguments)
+            meta(*arguments, **key)
+
+        hooked = self.hooked
+        each(number, make, type, Plain)
+
+    def by_metacall(self, number):
+        def make(kind):
+            meta = type
+            meta.__call__(kind)
+            meta.__call__(kind, 1, k=2)
+            bound = kind.__call__
+            bound()
+            bound(1)
+            bound(1, k=2)
+            for arguments in (), (1,), (1, 2, 3):
+                bound(*arguments)
+                bound(*arguments, **{"k": 1})
+                arguments = kind, *arguments
+                meta.__call__(*arguments)
+                meta.__call__(*arguments, **{"k": 1})
+
+        each(number, make, *self.recalled)
+
     def by_exec(self, number):
         names = {"probe": self.probe, "way": self.ways["EXEC"]}
         if number == 0:
@@ -460,6 +567,8 @@ class Program:
     def by_subscript(self, number):
         self.full[number]
         self.full[number:]
+        self.lacking[number]
+        type(self.lacking)[number]
 
     def by_unary(self, number):
         full = self.full
@@ -579,6 +688,149 @@ class Program:
         x = 1
         x **= full
 
+    # ---- attributes of all kinds, by instructions and by functions ----
+
+    def by_reading(self, number):
+        def read(thing):
+            thing.prop
+            thing.prop()
+            thing.described
+            thing.described()
+
+        def read_any(thing):
+            thing.anything
+            thing.anything()
+
+        owners = self.owners["INSTRUCTION"]
+        each(number, read, *owners.plain, *owners.asked)
+        each(number, read_any, *owners.guarded, *owners.asked)
+
+        class Below(type(owners.plain[0])):
+            def read(self):
+                super().prop
+                super().prop()
+                super().described
+                super().described()
+
+        each(number, Below.read, Below())
+
+    def by_storing(self, number):
+        def store(thing):
+            thing.prop = number
+            del thing.prop
+            thing.described = number
+            del thing.described
+
+        def store_any(thing):
+            thing.anything = number
+            del thing.anything
+
+        def store_item(thing):
+            thing[number] = number
+            del thing[number]
+            thing[number:] = number
+            del thing[number:]
+
+        owners = self.owners["INSTRUCTION"]
+        each(number, store, *owners.plain)
+        each(number, store_any, *owners.guarded)
+        each(number, store_item, self.full)
+
+    def by_function_of_attributes(self, number):
+        def read(thing):
+            function(thing, "prop")
+            function(thing, "described")
+
+        def read_any(thing):
+            function(thing, "anything")
+
+        def read_or(thing):
+            getattr(thing, "prop", None)
+            getattr(thing, "described", None)
+
+        def read_any_or(thing):
+            getattr(thing, "anything", None)
+
+        def store(thing):
+            setattr(thing, "prop", number)
+            setattr(thing, "described", number)
+
+        def store_any(thing):
+            setattr(thing, "anything", number)
+
+        for function in getattr, hasattr, delattr:
+            owners = self.owners[function.__name__.upper()]
+            each(number, read, *owners.plain)
+            each(number, read_any, *owners.guarded)
+            if function is not delattr:
+                each(number, read, *owners.asked)
+                each(number, read_any, *owners.asked)
+        owners = self.owners["SETATTR"]
+        each(number, store, *owners.plain)
+        each(number, store_any, *owners.guarded)
+        owners = self.owners["GETATTR"]
+        each(number, read_or, *owners.plain, *owners.asked)
+        each(number, read_any_or, *owners.guarded, *owners.asked)
+
+    def by_method_of_attributes(self, number):
+        def read(thing):
+            base.__getattribute__(thing, "prop")
+            base.__getattribute__(thing, "described")
+            method = bound.__getattribute__
+            method("prop")
+            method("described")
+
+        def store(thing):
+            base.__setattr__(thing, "prop", number)
+            base.__setattr__(thing, "described", number)
+            method = bound.__setattr__
+            method("prop", number)
+            method("described", number)
+
+        def delete(thing):
+            base.__delattr__(thing, "prop")
+            base.__delattr__(thing, "described")
+            method = bound.__delattr__
+            method("prop")
+            method("described")
+
+        for way, use in ("GET", read), ("SET", store), ("DELETE", delete):
+            for base, thing in zip((object, type), self.owners[way].plain, strict=True):
+                bound = super(type(thing), thing)
+                each(number, use, thing)
+
+    # ---- functions that convert what a method returns ----
+
+    def by_conversion(self, number):
+        for function, arguments, site in self.conversions:
+            # One place for each, and one that sees all.
+            site(function, *arguments)
+            (call, call_two)[len(arguments) - 1](function, *arguments)
+
+    def by_showing(self, number):
+        def show(thing):
+            _ = f"{thing}{thing!s}{thing!r}{thing!a}{thing!s:9}{thing!r:9}{thing!a:9}"
+
+        def show_as(thing):
+            _ = f"{thing:x}"
+
+        each(number, show, *self.showing)
+        each(number, show_as, self.showing[0])
+
+    def by_function_of_operators(self, number):
+        def divide(thing):
+            divmod(thing, 1)
+            divmod(1, thing)
+
+        def raise_to(thing):
+            pow(thing, 1)
+            pow(1, thing)
+
+        each(number, divide, self.operands[0])
+        each(number, raise_to, self.operands[1])
+        divmod(self.operands[0], self.operands[0])
+        pow(self.operands[1], self.operands[1])
+
     # ---- what looks alike ----
 
     def by_finaliser(self, number):
@@ -598,7 +850,7 @@ class Program:
         return mortal
 
 
-BINARY = "add sub mul truediv floordiv mod matmul and or xor lshift rshift pow"
+BINARY = "add sub mul truediv floordiv mod divmod matmul and or xor lshift rshift pow"
 OTHERS = "call enter getattr getitem neg invert pos lt le eq ne gt ge contains bool iter"
 
 
@@ -626,6 +878,7 @@ def make_full(probe, way):
     names = [prefix + name for prefix in ("", "r") for name in BINARY.split()]
     methods = {f"__{name}__": answer(True) for name in names + OTHERS.split()}
     methods |= {f"__i{name}__": update for name in BINARY.split()}
+    methods |= {"__setitem__": get, "__delitem__": get}
     methods |= {"__exit__": answer(True), "__iter__": answer(iter(())), "__getattr__": get}
     methods |= {"prop": property(get), "described": Descriptor(), "__hash__": None}
     return type("Full", (), methods)()
@@ -667,6 +920,127 @@ def make_getter(probe):
 def get_nothing(*args):
     """A ``__getattr__``, or a probe that makes ``__getattribute__`` leave it to it."""
     raise AttributeError
+
+
+class Metas:
+    """Metaclasses that probe, and a class that probes when another one is derived from it."""
+
+    def __init__(self, probe, way, way_of_hook):
+        class New(type):
+            def __new__(meta, name, bases, names, **keywords):
+                probe(way)
+                return super().__new__(meta, name, bases, names)
+
+        class Init(type):
+            def __init__(cls, *arguments):
+                probe(way)
+
+        class InitKeywords(type):
+            def __new__(meta, name, bases, names, **keywords):
+                return super().__new__(meta, name, bases, names)
+
+            def __init__(cls, *arguments, **keywords):
+                probe(way)
+
+        class Space(dict):
+            def __setitem__(self, key, value):
+                probe(0)
+
+        class Spaced(type):
+            def __prepare__(*arguments):
+                return Space()
+
+        class Hooked:
+            def __init_subclass__(cls, **keywords):
+                probe(way_of_hook)
+
+        self.New, self.Init, self.InitKeywords = New, Init, InitKeywords
+        self.Spaced, self.Hooked = Spaced, Hooked
+
+
+class Plain(type):
+    """A metaclass without anything."""
+
+
+class Owners:
+    """Objects that probe when an attribute is used."""
+
+    def __init__(self, probe, way):
+        def use(*args):
+            probe(way)
+            return empty
+
+        def lack(*args):
+            raise AttributeError
+
+        class Descriptor:
+            __get__ = __set__ = __delete__ = use
+
+        def make(**methods):
+            kind = type("Made", (), methods)
+            meta = type("Meta", (type,), methods)
+            return kind(), meta("Made", (), {})
+
+        two = {"prop": property(use, use, use), "described": Descriptor()}
+        guards = {"__getattribute__": use, "__setattr__": use, "__delattr__": use}
+        module = type(functools)("made")
+        module.__getattr__ = use
+        module.prop = module.described = empty
+        self.plain = make(**two)
+        self.guarded = *make(**guards), *make(__getattr__=lack, **guards)
+        self.asked = *make(__getattr__=use, **two), module
+        self.asked += make(__getattr__=use, __getattribute__=lack)
+
+
+def make_conversions(probe, way):
+    """What the table of _conversions.py has: function, arguments that probe, place of the call."""
+    answers = {
+        "__aiter__": type("Stepper", (), {"__anext__": empty})(),
+        "__bool__": True,
+        "__bytes__": b"",
+        "__complex__": 1j,
+        "__dir__": [],
+        "__float__": 1.0,
+        "__hash__": 1,
+        "__index__": 1,
+        "__int__": 1,
+        "__iter__": iter(()),
+        "__len__": 1,
+    }
+
+    def make(number, name):
+        def method(*args):
+            probe(way - number)
+            return answers.get(name, "")
+
+        return type("Made", (), {name: method})()
+
+    made = []
+    for number, (function, place, name, *others) in enumerate(TABLE):
+        arguments = [None] * place + [make(number, name), *others]
+        site = (call, call_two)[len(arguments) - 1]
+        made.append((function, arguments, type(site)(site.__code__.replace(), {})))
+    return made
+
+
+def make_lacking(probe):
+    """A dict that probes when a key is missing, of a class that probes when it gets one."""
+
+    def get(self, key):
+        probe(0)
+
+    return type("Lacking", (dict,), {"__missing__": get, "__class_getitem__": get})()
+
+
+def make_showing(probe):
+    """Objects that probe when they are shown."""
+
+    def show(*args):
+        probe(0)
+        return ""
+
+    names = "__format__", "__str__", "__repr__"
+    return [type("Shown", (), {name: show})() for name in names]
 
 
 def make_stepper(probe, way):

@@ -48,6 +48,7 @@ _OURS = {
     "pickletask.flat": {"finish", "set_state"},
     "pickletask.builtin_types": {
         "await_coroutine",
+        "enum_dict",
         "items_of",
         "keys_of",
         "method_of",

@@ -2,6 +2,7 @@
 
 import copy
 import copyreg
+import enum
 import gc
 import types
 
@@ -12,6 +13,7 @@ __all__ = [
     "DEEP_COPIERS",
     "REDUCERS",
     "await_coroutine",
+    "enum_dict",
     "items_of",
     "keys_of",
     "method_of",
@@ -120,6 +122,24 @@ def _reduce_anext(awaitable):
     return _awaitables.default_of, tuple(map(_core._substitute_for, gc.get_referents(awaitable)))
 
 
+# The namespace of an enum whose class statement is under way.  It is no builtin type, but what
+# pickle makes of it runs into its checks.
+_EnumDict = type(enum.EnumType.__prepare__("", ()))
+
+
+def enum_dict(items, attributes):
+    """The namespace of an enum's class statement."""
+    space = _EnumDict.__new__(_EnumDict)
+    dict.update(space, items)
+    vars(space).update(attributes)
+    return space
+
+
+def _reduce_enum_dict(space):
+    items = [(name, _core._substitute_for(value)) for name, value in dict.items(space)]
+    return enum_dict, (items, vars(space))
+
+
 _ANEXT, _WRAPPER = map(type, _awaitables.examples()[2:])
 
 # Types whose methods pickle looks for in vain, by the names that it knows of them.
@@ -162,6 +182,7 @@ REDUCERS = {
     types.MethodDescriptorType: _reduce_method,
     _WRAPPER: lambda wrapper: (await_coroutine, (_held(wrapper),)),
     _ANEXT: _reduce_anext,
+    _EnumDict: _reduce_enum_dict,
     staticmethod: _reduce_wrapper,
     classmethod: _reduce_wrapper,
     property: _reduce_property,

@@ -302,6 +302,80 @@ def steps():
     return found + last
 
 
+class Stored:
+    """Suspends where what comes back is not pushed, or not alone, or converted."""
+
+    def __setattr__(self, name, value):
+        schedule_remove(value)
+
+    def __delitem__(self, key):
+        schedule_remove(key)
+
+    def __setitem__(self, key, value):
+        self.key = value
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return schedule_remove(len)
+
+    def __len__(self):
+        return schedule_remove(2)
+
+    def __str__(self):
+        return schedule_remove("text")
+
+    def __iter__(self):
+        return schedule_remove(iter([]))
+
+
+class Space(dict):
+    def __setitem__(self, name, value):
+        schedule_remove(name)
+        dict.__setitem__(self, name, value)
+
+    def __reduce__(self):
+        return fill_space, (list(self.items()),)
+
+
+def fill_space(items):
+    space = Space()
+    dict.update(space, items)
+    return space
+
+
+class StoredType(type):
+    @classmethod
+    def __prepare__(meta, name, bases):
+        return Space()
+
+    def __new__(meta, name, bases, names):
+        return schedule_remove(name)
+
+
+def store(log, stored):
+    stored.x = 1
+    for stored.y in [1, 2]:
+        stored[1] = 2
+    del stored[1]
+    log += [stored.method(log), getattr(stored, "x", 0), len(stored), str(stored)]
+    log += [f"{stored}{stored!s:>9}"]
+    for _ in stored:
+        pass
+
+    class Made(metaclass=StoredType):
+        x = 1
+
+    return log
+
+
+def stores():
+    found = []
+    for steps in (1, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15):
+        found += advanced(store, steps, [], Stored())
+    return found
+
+
 def generators():
     first, second, third = rest([1, 2]), rest("ab"), rest([])
     next(first)
@@ -391,6 +465,7 @@ ORIGINALS = {
     "exceptions with tracebacks": lambda: advanced(keep_tracebacks, 2, []),
     "iterators of containers": lambda: advanced(loop_over_containers, 1, []),
     "coroutines at rest": coroutines,
+    "through what stores": stores,
     "by value": executed,
     "generators at rest": generators,
     "steps of asynchronous generators": steps,

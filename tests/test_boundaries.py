@@ -14,12 +14,13 @@ import pytest
 from programs import begin
 
 import pickletask
-from pickletask import _bridges, _core, schedule_remove
+from pickletask import _bridges, _conversions, _core, schedule_remove
 
 # As in test_pickling.py.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
-CASES = [case for case in programs.cases("tasks") if case.startswith(("objects:", "operators:"))]
+OF_C_CODE = "attributes:", "classes:", "conversions:", "iterators:", "objects:", "operators:"
+CASES = [case for case in programs.cases("tasks") if case.startswith(OF_C_CODE)]
 
 
 class Box:
@@ -200,7 +201,11 @@ def test_saving_leaks_nothing(case):
         task, outcome = programs.start(programs.find(case))
         trace = []
         while programs.step(task, outcome, trace):
-            pickletask.dumps((task, outcome))
+            try:
+                pickletask.dumps((task, outcome))
+            except pickletask.NotPicklableError:
+                # map() and zip() ask their second iterator: in a copy, a bridge does.
+                assert case in ("iterators:loop_over_maps", "iterators:loop_over_zips")
 
     for _ in range(3):
         save_everywhere()
@@ -216,7 +221,7 @@ def test_task_resumes_in_copies_by_reference(case):
         return pickletask.loads(pickletask.dumps(pair, code="reference"))
 
     function = programs.find(case)
-    if case == "objects:execute_code":
+    if case in ("objects:execute_code", "classes:execute_in_a_namespace_that_suspends"):
         with pytest.raises(pickletask.NotPicklableError, match="globals"):
             programs.run_and_resume(function, copy)
     else:
@@ -291,7 +296,8 @@ def test_result_that_the_interpreter_relies_on_needs_its_bridge(function):
 
 def test_distances_are_measured_for_every_way():
     distances = _core._distances()
-    assert set(range(-12, -6)) <= set(distances)
+    assert set(range(-18, -6)) <= set(distances)
+    assert {-100 - number for number in range(len(_conversions.TABLE))} <= set(distances)
     assert all(distances.values())
 
 
@@ -301,19 +307,6 @@ def test_distances_fit_into_their_table():
 
 
 # ---- what is refused ------------------------------------------------------
-
-
-def test_namespace_that_is_no_dict_is_refused(mode):
-    import enum
-
-    def define():
-        class Color(enum.Enum):
-            RED = schedule_remove(1)
-
-    task = begin(define)
-    with pytest.raises(pickletask.NotPicklableError, match="__build_class__"):
-        pickle.dumps(task)
-    task.kill()
 
 
 def test_import_under_way_is_refused_by_name(mode):

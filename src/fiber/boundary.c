@@ -14,7 +14,7 @@ cross_function(crossing *x)
         return crossing_enter(x);
     }
     if (INTERP_IS_SUBSCRIPT(opcode, oparg)) {
-        return crossing_method(x, 2, crossing_names.getitem, BRIDGE_NONE, 0);
+        return crossing_subscript(x);
     }
     if (opcode == INTERP_OP_SLICE) {
         return crossing_method(x, 3, crossing_names.getitem, BRIDGE_NONE, 0);
@@ -28,6 +28,26 @@ cross_function(crossing *x)
     if (opcode == INTERP_OP_CALL_KW) {
         return crossing_call(x);
     }
+    if (opcode == INTERP_OP_LOAD_METHOD) {
+        return crossing_attribute(x);
+    }
+    if (opcode == INTERP_OP_SUPER) {
+        return crossing_super(x);
+    }
+    if (opcode == INTERP_OP_STORE_SLICE) {
+        return crossing_method(x, 3, crossing_names.setitem, BRIDGE_NONE, 0);
+    }
+    if (opcode == INTERP_OP_FORMAT) {
+        return INTERP_OP_CONVERT < 0
+                   ? crossing_format(x, oparg & 3, (oparg & 4) != 0)
+                   : crossing_format(x, 0, 0);
+    }
+    if (opcode == INTERP_OP_FORMAT_SPEC) {
+        return crossing_format(x, 0, 1);
+    }
+    if (opcode == INTERP_OP_CONVERT) {
+        return crossing_format(x, oparg, 0);
+    }
     switch (opcode) {
     case CALL:
     case CALL_FUNCTION_EX:
@@ -37,7 +57,16 @@ cross_function(crossing *x)
     case WITH_EXCEPT_START:
         return crossing_leave(x);
     case LOAD_ATTR:
-        return INTERP_LOADS_METHOD(oparg) ? 0 : crossing_attribute(x);
+        return crossing_attribute(x);
+    case STORE_ATTR:
+    case DELETE_ATTR:
+        return crossing_store(x, opcode == DELETE_ATTR);
+    case STORE_SUBSCR:
+        return crossing_method(x, 2, crossing_names.setitem, BRIDGE_NONE, 0);
+    case DELETE_SUBSCR:
+        return crossing_method(x, 2, crossing_names.delitem, BRIDGE_NONE, 0);
+    case STORE_NAME:
+        return crossing_name(x);
     case BINARY_OP:
         return crossing_operation(x);
     case COMPARE_OP:
@@ -52,10 +81,7 @@ cross_function(crossing *x)
     case UNARY_NOT:
         return crossing_method(x, 1, crossing_names.boolean, BRIDGE_TRUTH, 1);
     case GET_ITER:
-        return INTERP_ITERATOR_SLOTS > 1
-                   ? 0
-                   : crossing_method(x, 1, crossing_names.iter,
-                                     BRIDGE_ITERATOR, 0);
+        return crossing_method(x, 1, crossing_names.iter, BRIDGE_ITERATOR, 0);
     default:
         return 0;
     }
@@ -67,6 +93,11 @@ boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
     if (opcode == INTERP_OP_TO_BOOL) {
         return inner == bridge_get(BRIDGE_TRUTH)->code;
     }
+    if (opcode == INTERP_OP_FORMAT || opcode == INTERP_OP_FORMAT_SPEC
+        || opcode == INTERP_OP_CONVERT)
+    {
+        return inner == bridge_get(BRIDGE_CONVERSION)->code;
+    }
     switch (opcode) {
     case CALL:
     case CALL_FUNCTION_EX:
@@ -74,9 +105,8 @@ boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
     case BINARY_OP:
     case UNARY_NEGATIVE:
     case UNARY_INVERT:
-        return 1;
     case LOAD_ATTR:
-        return !INTERP_LOADS_METHOD(oparg);
+        return 1;
     case COMPARE_OP:
         return !INTERP_COMPARES_TO_BOOL(oparg)
                || inner == bridge_get(BRIDGE_CONDITION)->code;
@@ -85,13 +115,13 @@ boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
     case UNARY_NOT:
         return inner == bridge_get(BRIDGE_TRUTH)->code;
     case GET_ITER:
-        return INTERP_ITERATOR_SLOTS == 1
-               && inner == bridge_get(BRIDGE_ITERATOR)->code;
+        return inner == bridge_get(BRIDGE_ITERATOR)->code;
     case SEND:
         return inner == bridge_get(BRIDGE_CLOSING)->code;
     default:
         return opcode == INTERP_OP_CALL_KW || opcode == INTERP_OP_ENTER
-               || opcode == INTERP_OP_SLICE
+               || opcode == INTERP_OP_SLICE || opcode == INTERP_OP_SUPER
+               || chain_is_repeated(opcode, oparg)
                || INTERP_IS_SUBSCRIPT(opcode, oparg)
                || INTERP_IS_POSITIVE(opcode, oparg);
     }
@@ -121,9 +151,25 @@ cross_generator(crossing *x)
     if (link->opcode != FOR_ITER && link->opcode != SEND) {
         return 0;
     }
-    return receiver == gen
-               ? link->waits || crossing_is_known(x, link->opcode)
-               : crossing_await(x, gen, receiver);
+    if (receiver == gen) {
+        return link->waits || crossing_is_known(x, link->opcode);
+    }
+    int crossed = crossing_await(x, gen, receiver);
+    return crossed == 0 && link->opcode == FOR_ITER && !link->waits
+               ? crossing_source(x, gen)
+               : crossed;
+}
+
+/* Is no interpreter loop under way in the frame, or outside of it?  Then it
+ * was landed, and does wait for the next inner one; else an instruction may
+ * have got rid of its operands, and something that one of these held runs. */
+static int
+has_no_loop(iframe *f)
+{
+    while (f != NULL && !iframe_is_marker(f)) {
+        f = f->previous;
+    }
+    return f == NULL;
 }
 
 chain_result
@@ -154,7 +200,7 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
         /* What waits for a frame of its own loop may drop what that leaves. */
         return chain_refuse(c, outer);
     }
-    if (!link.waits) {
+    if (!link.waits || !has_no_loop(outer)) {
         x.distance = interp_loop_distance(loop, inner, outer);
         x.top = iframe_stackbase(outer) + link.depth;
     }
@@ -162,10 +208,14 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
                       ? crossing_pass(&x, c)
                       : 1;
     inner = x.inner;
+    int repeated = !iframe_is_generator(inner)
+                   && chain_is_repeated(link.opcode, link.oparg);
     if (crossed > 0) {
-        crossed = iframe_is_generator(inner) ? cross_generator(&x)
-                  : link.waits               ? 0
-                                             : cross_function(&x);
+        crossed = iframe_is_generator(inner)       ? cross_generator(&x)
+                  : !link.waits                    ? cross_function(&x)
+                  : has_no_loop(outer)             ? repeated
+                  : link.opcode == INTERP_OP_SUPER ? crossing_super(&x)
+                                                   : 0;
     }
     if (crossed < 0) {
         goto error;
@@ -178,6 +228,9 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
         result = chain_refuse(c, outer);
         goto error;
     }
+    if (repeated) {
+        link.how = PENDING_REPEAT;
+    }
     /* What CPython holds for next() and send(), and for an instruction that
      * resumes a generator itself, are operands. */
     link.held |= !link.waits
@@ -188,8 +241,9 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
             goto error;
         }
         if (iframe_is_generator(inner)) {
-            between->how = link.how;
-            link.how = PENDING_PUSH;
+            /* The bridge asks for the next value in a call. */
+            between->how = PENDING_NEXT;
+            link.how = x.generator == NULL ? PENDING_PUSH : PENDING_GENERATOR;
         }
         memcpy(between->values, x.values, sizeof(x.values));
         memset(x.values, 0, sizeof(x.values));

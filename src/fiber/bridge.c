@@ -12,6 +12,10 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_DEFAULT] = "default",
     [BRIDGE_CLOSE] = "close",
     [BRIDGE_ATTRIBUTE] = "attribute",
+    [BRIDGE_FETCHED] = "fetched",
+    [BRIDGE_FOUND] = "found",
+    [BRIDGE_NOTHING] = "nothing",
+    [BRIDGE_CONVERSION] = "conversion",
     [BRIDGE_OPERATION] = "operation",
     [BRIDGE_COMPARISON] = "comparison",
     [BRIDGE_CONDITION] = "condition",
@@ -19,11 +23,18 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_TRUTH] = "truth",
     [BRIDGE_ITERATOR] = "iterator",
     [BRIDGE_STEPS] = "steps",
+    [BRIDGE_APPLIED] = "applied",
+    [BRIDGE_MAPPED] = "mapped",
+    [BRIDGE_FILTERED] = "filtered",
+    [BRIDGE_ZIPPED] = "zipped",
+    [BRIDGE_COUNTED] = "counted",
     [BRIDGE_CLASS] = "build_class",
     [BRIDGE_FINISH] = "finish",
     [BRIDGE_CLOSE_STEP] = "close_step",
     [BRIDGE_CLOSING] = "closing",
     [BRIDGE_CONTEXT] = "run_in_context",
+    [BRIDGE_METACLASS] = "metaclass",
+    [BRIDGE_INSTEAD] = "instead",
 };
 
 const bridge *
@@ -31,6 +42,17 @@ bridge_get(bridge_kind kind)
 {
     assert(kind > BRIDGE_NONE && kind < BRIDGES);
     return &bridges[kind];
+}
+
+const bridge *
+bridge_of(PyCodeObject *code)
+{
+    for (int i = BRIDGE_NONE + 1; i < BRIDGES; i++) {
+        if (bridges[i].code == code) {
+            return &bridges[i];
+        }
+    }
+    return NULL;
 }
 
 void
@@ -47,9 +69,10 @@ bridge_begin(const bridge *b, iframe *f)
 }
 
 PyObject *
-bridge_generator(const bridge *b, PyObject *value)
+bridge_generator(const bridge *b)
 {
-    PyObject *gen = PyObject_CallOneArg(b->function, value);
+    PyObject *values[BRIDGE_VALUES] = {Py_None, Py_None, Py_None, Py_None};
+    PyObject *gen = PyObject_Vectorcall(b->function, values, b->values, NULL);
     if (gen != NULL) {
         generator_clear((PyGenObject *)gen);
     }
@@ -113,9 +136,10 @@ hide_all(PyObject *functions)
     while (status == 0 && PyDict_Next(dict, &position, NULL, &value)) {
         if (PyFunction_Check(value)) {
             PyObject *code = without_resume(PyFunction_GET_CODE(value));
-            status = code == NULL ? -1
-                                  : PyObject_SetAttrString(value, "__code__",
-                                                           code);
+            /* Without RESUME it wouldn't be prepared for tracing either. */
+            status = code == NULL || interp_watch((PyCodeObject *)code) < 0
+                         ? -1
+                         : PyObject_SetAttrString(value, "__code__", code);
             Py_XDECREF(code);
         }
     }

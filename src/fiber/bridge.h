@@ -25,6 +25,10 @@ typedef enum {
     BRIDGE_DEFAULT,
     BRIDGE_CLOSE,
     BRIDGE_ATTRIBUTE,
+    BRIDGE_FETCHED,
+    BRIDGE_FOUND,
+    BRIDGE_NOTHING,
+    BRIDGE_CONVERSION,
     BRIDGE_OPERATION,
     BRIDGE_COMPARISON,
     BRIDGE_CONDITION,
@@ -32,11 +36,18 @@ typedef enum {
     BRIDGE_TRUTH,
     BRIDGE_ITERATOR,
     BRIDGE_STEPS,
+    BRIDGE_APPLIED,
+    BRIDGE_MAPPED,
+    BRIDGE_FILTERED,
+    BRIDGE_ZIPPED,
+    BRIDGE_COUNTED,
     BRIDGE_CLASS,
     BRIDGE_FINISH,
     BRIDGE_CLOSE_STEP,
     BRIDGE_CLOSING,
     BRIDGE_CONTEXT,
+    BRIDGE_METACLASS,
+    BRIDGE_INSTEAD,
     BRIDGES
 } bridge_kind;
 
@@ -53,6 +64,9 @@ typedef struct {
 /* What is known of a kind. Borrowed. */
 const bridge *bridge_get(bridge_kind kind);
 
+/* The bridge that has this code. Borrowed, or NULL. */
+const bridge *bridge_of(PyCodeObject *code);
+
 /* Makes an empty frame of the bridge's function. Can't fail. The caller puts
  * the parameters into the local variables, which are no values until then,
  * and links the frame. */
@@ -60,7 +74,7 @@ void bridge_begin(const bridge *b, iframe *f);
 
 /* A generator of the bridge's function that is empty, as an ended one is. New
  * reference, or NULL with an exception. */
-PyObject *bridge_generator(const bridge *b, PyObject *value);
+PyObject *bridge_generator(const bridge *b);
 
 /* Imports the functions. 0, or -1 with an exception. */
 int bridge_setup(PyObject *module);

@@ -158,6 +158,27 @@ chain_pending(iframe *outer, iframe *inner)
                : PENDING_GENERATOR;
 }
 
+int
+chain_is_repeated(int opcode, int oparg)
+{
+    switch (opcode) {
+    case STORE_ATTR:
+    case DELETE_ATTR:
+    case STORE_SUBSCR:
+    case DELETE_SUBSCR:
+    case STORE_NAME:
+        return 1;
+    case LOAD_ATTR:
+        return INTERP_LOADS_METHOD(oparg);
+    case GET_ITER:
+        return INTERP_ITERATOR_SLOTS > 1;
+    default:
+        return opcode == INTERP_OP_LOAD_METHOD
+               || opcode == INTERP_OP_STORE_SLICE
+               || (opcode == INTERP_OP_SUPER && (oparg & 1));
+    }
+}
+
 /* Is `callable` what the interpreter calls to reach the function of `call`? */
 static int
 is_called(PyObject *callable, const fiber_call *call)
@@ -333,6 +354,11 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         link->how = chain_pending(outer, inner);
         if (all && chain_locate(link) < 0) {
             return CHAIN_FAILED;
+        }
+        if (link->how == PENDING_PUSH
+            && chain_is_repeated(link->opcode, link->oparg))
+        {
+            link->how = PENDING_REPEAT;
         }
     }
 }

@@ -138,6 +138,11 @@ chain_receiver(iframe *outer, int kept)
                      iframe_stackbase(outer)[kept - INTERP_ITERATOR_SLOTS]);
 }
 
+/* Does the instruction push nothing, or more than one value?  What a function
+ * that it calls returns can't be pushed then: see PENDING_REPEAT.  The
+ * function runs in a loop of its own. */
+int chain_is_repeated(int opcode, int oparg);
+
 /* Has the pending instruction of the frame used up its operands?  It has if
  * the frame waits for a Python function, called in the same loop or before it
  * became soft.  A frame that has called C code still has them. */

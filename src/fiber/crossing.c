@@ -37,6 +37,34 @@ crossing_member(PyObject *object, PyObject *name)
     return value;
 }
 
+int
+crossing_bound_slot(const crossing *x, PyObject *callable,
+                    PyTypeObject *type, PyObject *const *names, int count)
+{
+    int found = -1;
+
+    if (!x->writes
+        || !Py_IS_TYPE(callable, crossing_types.bound_wrapper)
+        || crossing_member(callable, crossing_names.object_class)
+               != (PyObject *)type)
+    {
+        return -1;
+    }
+    /* It is made anew each time. */
+    PyObject *name = PyObject_GetAttr(callable, crossing_names.name);
+    if (name == NULL) {
+        PyErr_Clear();
+        return -1;
+    }
+    for (int i = 0; i < count && PyUnicode_Check(name); i++) {
+        if (PyUnicode_Compare(name, names[i]) == 0) {
+            found = i;
+        }
+    }
+    Py_DECREF(name);
+    return found;
+}
+
 PyCFunction
 crossing_c_function(PyObject *callable)
 {
@@ -193,6 +221,13 @@ find_functions(void)
         known->exec = find_function(builtins, "exec");
         known->eval = find_function(builtins, "eval");
         known->build_class = find_function(builtins, "__build_class__");
+        known->getattr = find_function(builtins, "getattr");
+        known->hasattr = find_function(builtins, "hasattr");
+        known->setattr = find_function(builtins, "setattr");
+        known->delattr = find_function(builtins, "delattr");
+        known->divmod = find_function(builtins, "divmod");
+        known->power = find_function(builtins, "pow");
+        known->new_type = find_function((PyObject *)&PyType_Type, "__new__");
         known->send = find_function(generator, "send");
         known->throw = find_function(generator, "throw");
         known->close = find_function(generator, "close");
@@ -203,13 +238,14 @@ find_functions(void)
     return found ? 0 : -1;
 }
 
-/* functools.partial and the type that lru_cache() makes. 0, or -1 with an
- * exception. */
+/* functools.partial, the type that lru_cache() makes, and that of bound
+ * methods which are slots of types. 0, or -1 with an exception. */
 static int
 find_types(void)
 {
     PyObject *functools = PyImport_ImportModule("functools");
     PyObject *partial = NULL, *cache = NULL;
+    PyObject *bound = PyObject_GetAttrString(Py_None, "__str__");
 
     if (functools != NULL) {
         partial = PyObject_GetAttrString(functools, "partial");
@@ -218,7 +254,11 @@ find_types(void)
     }
     crossing_types.partial = (PyTypeObject *)partial;
     crossing_types.cache = (PyTypeObject *)cache;
-    return partial == NULL || cache == NULL ? -1 : 0;
+    if (bound != NULL) {
+        crossing_types.bound_wrapper = Py_TYPE(bound);
+        Py_DECREF(bound);
+    }
+    return partial == NULL || cache == NULL || bound == NULL ? -1 : 0;
 }
 
 /* 0, or -1 with an exception. */
@@ -254,6 +294,32 @@ make_names(void)
         {&known->send, "send"},
         {&known->throw, "throw"},
         {&known->close, "close"},
+        {&known->missing, "__missing__"},
+        {&known->setitem, "__setitem__"},
+        {&known->delitem, "__delitem__"},
+        {&known->setattr, "__setattr__"},
+        {&known->delattr, "__delattr__"},
+        {&known->fset, "fset"},
+        {&known->fdel, "fdel"},
+        {&known->set, "__set__"},
+        {&known->delete, "__delete__"},
+        {&known->self, "__self__"},
+        {&known->this_class, "__thisclass__"},
+        {&known->object_class, "__objclass__"},
+        {&known->name, "__name__"},
+        {&known->init_subclass, "__init_subclass__"},
+        {&known->class_cell, "__classcell__"},
+        {&known->class_getitem, "__class_getitem__"},
+        {&known->format, "__format__"},
+        {&known->str, "__str__"},
+        {&known->repr, "__repr__"},
+        {&known->format_function, "format"},
+        {&known->str_function, "str"},
+        {&known->repr_function, "repr"},
+        {&known->ascii_function, "ascii"},
+        {&known->format_str, "!s"},
+        {&known->format_repr, "!r"},
+        {&known->format_ascii, "!a"},
     };
     int failed = 0;
 
@@ -269,6 +335,7 @@ crossing_setup(void)
 {
     return find_functions() < 0 || find_types() < 0 || make_names() < 0
                    || crossing_operators_setup() < 0
+                   || crossing_conversions_setup() < 0
                ? -1
                : 0;
 }

@@ -40,7 +40,13 @@ int crossing_context(crossing *x);
 int crossing_enter(crossing *x);        /* BEFORE_WITH */
 int crossing_leave(crossing *x);        /* WITH_EXCEPT_START */
 int crossing_attribute(crossing *x);    /* LOAD_ATTR */
+int crossing_super(crossing *x);        /* LOAD_SUPER_ATTR */
+int crossing_store(crossing *x, int deletes);   /* STORE_ATTR, DELETE_ATTR */
+int crossing_name(crossing *x);         /* STORE_NAME */
+int crossing_subscript(crossing *x);    /* BINARY_SUBSCR */
 int crossing_step(crossing *x);         /* FOR_ITER */
+/* The same: an iterator asks this one, which is the inner frame's. */
+int crossing_source(crossing *x, PyObject *source);
 
 /* FOR_ITER, SEND: to what resumes the inner frame's generator. */
 int crossing_await(crossing *x, PyObject *gen, PyObject *receiver);
@@ -65,6 +71,35 @@ int crossing_method(crossing *x, int operand, PyObject *name,
 
 int crossing_operation(crossing *x);    /* BINARY_OP */
 int crossing_comparison(crossing *x);   /* COMPARE_OP */
+
+/* A part of an f-string. `converts`: 1 str(), 2 repr(), 3 ascii(); `spec`: how
+ * it is to be formatted is on top. */
+int crossing_format(crossing *x, int converts, int spec);
+
+/* CALL of a builtin function without keywords: of getattr(), setattr() and so
+ * on; of one that calls a method and converts what it returns; of divmod() or
+ * pow(). */
+int crossing_attribute_call(crossing *x, PyObject *callable, islot *first,
+                            int count);
+int crossing_conversion(crossing *x, PyObject *callable, islot *first,
+                        int count);
+int crossing_operation_call(crossing *x, PyObject *callable, int count);
+
+/* A call of any kind: of a metaclass, or what calls one. */
+int crossing_class(crossing *x, PyObject *callable);
+/* type(*args): its __new__ */
+int crossing_new(crossing *x, PyObject *type);
+
+/* What is called by the pending CALL or CALL_KW, whose operands are alive;
+ * *first and *count are set to its positional arguments, self included. *names
+ * is set to the names of keyword arguments behind them. Borrowed, or NULL. */
+PyObject *crossing_call_parts(const crossing *x, islot **first, int *count,
+                              PyObject **names);
+
+/* These arguments as a tuple and a dict: *args and *kwargs are new references,
+ * or NULL. 0, or -1 with an exception. */
+int crossing_pack_arguments(islot *first, int count, PyObject *names,
+                            PyObject **args, PyObject **kwargs);
 
 /* ---- what they look at ------------------------------------------------- */
 
@@ -99,6 +134,11 @@ int crossing_is_method_of(const crossing *x, PyObject *object,
  * Borrowed, or NULL. */
 PyObject *crossing_member(PyObject *object, PyObject *name);
 
+/* Is it a bound method that is a slot of this type of CPython's own, such as
+ * object().__str__?  The name is to be one of names[]: which, or -1. */
+int crossing_bound_slot(const crossing *x, PyObject *callable,
+                        PyTypeObject *type, PyObject *const *names, int count);
+
 /* The C function behind a callable. NULL if there's none. */
 PyCFunction crossing_c_function(PyObject *callable);
 
@@ -116,23 +156,23 @@ int crossing_is_step_of(const crossing *x, PyObject *iterator);
 typedef struct {
     PyObject *init, *new, *call, *enter, *exit, *wrapped, *static_function,
         *func, *fget, *get, *getattr, *getattribute, *getitem, *contains,
-        *boolean, *iter, *neg, *invert, *pos, *del, *step, *send,
-        *throw, *close;
+        *boolean, *iter, *neg, *invert, *pos, *del, *step, *send, *throw,
+        *close, *missing, *setitem, *delitem, *setattr, *delattr, *fset, *fdel,
+        *set, *delete, *self, *this_class, *class_getitem, *object_class,
+        *name, *init_subclass, *class_cell;
+    PyObject *format, *str, *repr, *format_function, *str_function,
+        *repr_function, *ascii_function, *format_str, *format_repr,
+        *format_ascii;
 } crossing_known_names;
-
-/* What is called by the pending instruction, whose operands are alive; *first
- * and *count are set to its positional arguments, self included. *names is set
- * to the names of keyword arguments behind them. Borrowed, or NULL. */
-PyObject *crossing_call_parts(const crossing *x, islot **first, int *count,
-                              PyObject **names);
 
 /* CPython's own. */
 typedef struct {
-    PyCFunction next, send, throw, close, build_class, exec, eval, run;
+    PyCFunction next, send, throw, close, build_class, exec, eval, run,
+        getattr, hasattr, setattr, delattr, divmod, power, new_type;
 } crossing_known_functions;
 
 typedef struct {
-    PyTypeObject *partial, *cache;
+    PyTypeObject *partial, *cache, *bound_wrapper;
 } crossing_known_types;
 
 extern crossing_known_names crossing_names;
@@ -142,5 +182,6 @@ extern crossing_known_types crossing_types;
 /* 0, or -1 with an exception. */
 int crossing_setup(void);
 int crossing_operators_setup(void);
+int crossing_conversions_setup(void);
 
 #endif

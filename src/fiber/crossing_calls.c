@@ -5,12 +5,11 @@
 #include "distance.h"
 
 /* Is the inner frame one of code that only exec(), eval() and class statements
- * run, in a namespace that can be rebuilt? */
+ * run? */
 static int
 has_namespace(const crossing *x)
 {
     return x->inner->f_locals != NULL
-           && PyDict_CheckExact(x->inner->f_locals)
            && !(iframe_code(x->inner)->co_flags & CO_OPTIMIZED);
 }
 
@@ -61,28 +60,33 @@ crossing_call_parts(const crossing *x, islot **first, int *count,
     return callable;
 }
 
-/* Arguments as a tuple and a dict for a bridge. 0, or -1 with an exception. */
-static int
-take_arguments(crossing *x, islot *first, int count, PyObject *names)
+int
+crossing_pack_arguments(islot *first, int count, PyObject *names,
+                        PyObject **args, PyObject **kwargs)
 {
-    if (!x->writes) {
-        return 0;
-    }
-    PyObject *args = PyTuple_New(count), *kwargs = PyDict_New();
-    int status = args == NULL || kwargs == NULL ? -1 : 0;
+    *args = PyTuple_New(count);
+    *kwargs = PyDict_New();
+    int status = *args == NULL || *kwargs == NULL ? -1 : 0;
 
     for (int i = 0; status == 0 && i < count; i++) {
-        PyTuple_SET_ITEM(args, i, Py_NewRef(islot_object(first[i])));
+        PyTuple_SET_ITEM(*args, i, Py_NewRef(islot_object(first[i])));
     }
     for (Py_ssize_t i = 0;
          status == 0 && names != NULL && i < PyTuple_GET_SIZE(names); i++)
     {
-        status = PyDict_SetItem(kwargs, PyTuple_GET_ITEM(names, i),
+        status = PyDict_SetItem(*kwargs, PyTuple_GET_ITEM(names, i),
                                 islot_object(first[count + i]));
     }
-    x->values[1] = args;
-    x->values[2] = kwargs;
     return status;
+}
+
+/* Arguments as a tuple and a dict for a bridge. 0, or -1 with an exception. */
+static int
+take_arguments(crossing *x, islot *first, int count, PyObject *names)
+{
+    return x->writes ? crossing_pack_arguments(first, count, names,
+                                               &x->values[1], &x->values[2])
+                     : 0;
 }
 
 /* A call of a class: its __new__ or __init__. */
@@ -117,6 +121,9 @@ cross_type(crossing *x, PyObject *type)
                != x->function)
     {
         return 0;
+    }
+    if (x->link->opcode == CALL_FUNCTION_EX) {
+        return crossing_new(x, type);
     }
     if (crossing_call_parts(x, &first, &count, &names) != type) {
         return 0;
@@ -191,15 +198,10 @@ cross_exec(crossing *x)
 
 /* next(iterator[, default]) */
 static int
-cross_next(crossing *x)
+cross_next(crossing *x, PyObject *callable, islot *first, int count)
 {
-    PyObject *names;
-    islot *first;
-    int count;
-
     if (!crossing_is_safe(x, DISTANCE_NEXT)
-        || crossing_c_function(crossing_call_parts(x, &first, &count, &names))
-               != crossing_functions.next
+        || crossing_c_function(callable) != crossing_functions.next
         || count < 1 || count > 2
         || !crossing_is_step_of(x, islot_object(*first)))
     {
@@ -210,6 +212,29 @@ cross_next(crossing *x)
         x->values[0] = Py_NewRef(islot_object(first[1]));
     }
     return 1;
+}
+
+/* A builtin function of those that do more than to call one. */
+static int
+cross_builtin(crossing *x)
+{
+    PyObject *names;
+    islot *first;
+    int count;
+    PyObject *callable = crossing_call_parts(x, &first, &count, &names);
+
+    if (names != NULL || x->link->opcode != CALL) {
+        return 0;
+    }
+    int crossed = crossing_conversion(x, callable, first, count);
+    if (crossed == 0) {
+        crossed = cross_next(x, callable, first, count);
+    }
+    if (crossed == 0) {
+        crossed = crossing_operation_call(x, callable, count);
+    }
+    return crossed != 0 ? crossed
+                        : crossing_attribute_call(x, callable, first, count);
 }
 
 int
@@ -232,13 +257,16 @@ crossing_call(crossing *x)
         int crossed = cross_class(x);
         return crossed != 0 ? crossed : cross_exec(x);
     }
-    if (x->link->opcode == CALL && cross_next(x)) {
-        return 1;
+    int crossed = cross_builtin(x);
+    if (crossed == 0) {
+        crossed = cross_type(x, callable);
     }
-    if (crossing_context(x)) {
-        return 1;
+    if (crossed == 0) {
+        crossed = crossing_class(x, callable);
     }
-    int crossed = cross_type(x, callable);
+    if (crossed == 0) {
+        crossed = crossing_context(x);
+    }
     if (crossed != 0) {
         return crossed;
     }

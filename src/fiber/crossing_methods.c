@@ -40,38 +40,7 @@ crossing_enter(crossing *x)
     return x->writes && x->link->top == NULL ? -1 : 1;
 }
 
-/* ---- attributes and operators ------------------------------------------ */
-
-int
-crossing_attribute(crossing *x)
-{
-    PyObject *owner = islot_object(x->top[-1]);
-    PyObject *names = iframe_code(x->link->frame)->co_names;
-    PyObject *name = PyTuple_GET_ITEM(names,
-                                      INTERP_ATTRIBUTE(x->link->oparg));
-
-    if (!crossing_is_alive(x, x->link->opcode, owner)) {
-        return 0;
-    }
-    PyObject *fallback = crossing_method_of(owner, crossing_names.getattr);
-    if (fallback == x->function) {
-        return crossing_argument(x, 0) == owner;
-    }
-    PyObject *found = crossing_method_of(owner, name);
-    int crossed = crossing_is_method_of(x, owner, crossing_names.getattribute)
-                  || (found != NULL
-                      && ((Py_IS_TYPE(found, &PyProperty_Type)
-                           && crossing_member(found, crossing_names.fget)
-                                  == x->function)
-                          || crossing_is_method_of(x, found,
-                                                   crossing_names.get)));
-    if (crossed && fallback != NULL) {
-        x->bridge = BRIDGE_ATTRIBUTE;
-        x->values[0] = Py_NewRef(owner);
-        x->values[1] = Py_NewRef(name);
-    }
-    return crossed;
-}
+/* ---- operators and items ----------------------------------------------- */
 
 int
 crossing_method(crossing *x, int operand, PyObject *name, bridge_kind bridge,
@@ -93,6 +62,30 @@ crossing_method(crossing *x, int operand, PyObject *name, bridge_kind bridge,
     return 1;
 }
 
+int
+crossing_subscript(crossing *x)
+{
+    PyObject *container = islot_object(x->top[-2]), *found;
+
+    if (!crossing_is_alive(x, x->link->opcode, container)) {
+        return 0;
+    }
+    if (crossing_is_method_of(x, container, crossing_names.getitem)
+        || (PyDict_Check(container)
+            && crossing_is_method_of(x, container, crossing_names.missing)))
+    {
+        return 1;
+    }
+    if (!PyType_Check(container)) {
+        return 0;
+    }
+    found = _PyType_Lookup((PyTypeObject *)container,
+                           crossing_names.class_getitem);
+    return found != NULL && Py_IS_TYPE(found, &PyClassMethod_Type)
+           && crossing_member(found, crossing_names.static_function)
+                  == x->function;
+}
+
 /* ---- iterators --------------------------------------------------------- */
 
 int
@@ -112,28 +105,4 @@ crossing_is_step_of(const crossing *x, PyObject *iterator)
         Py_DECREF(parts);
     }
     return found;
-}
-
-/* A for statement.  Its iterator is replaced by a generator that takes the
- * step under way, and then all others. */
-int
-crossing_step(crossing *x)
-{
-    /* The iterator stays on the stack. */
-    PyObject *iterator = islot_object(x->top[-INTERP_ITERATOR_SLOTS]);
-
-    if (!crossing_is_known(x, FOR_ITER) || iterator == NULL
-        || !crossing_is_step_of(x, iterator))
-    {
-        return 0;
-    }
-    x->bridge = BRIDGE_STEPS;
-    x->link->how = PENDING_GENERATOR;
-    if (!x->writes) {
-        return 1;
-    }
-    x->values[0] = Py_NewRef(iterator);
-    x->generator = bridge_generator(bridge_get(BRIDGE_STEPS), iterator);
-    x->link->top = Py_XNewRef(x->generator);
-    return x->generator == NULL ? -1 : 1;
 }

@@ -1,19 +1,22 @@
 /* Crossing binary operators and comparisons: see crossing.h. */
 #include "crossing.h"
 
+#include "distance.h"
+
 /* The arithmetic operators, as their opargs count them; in-place ones follow
- * in the same order. */
+ * in the same order.  Behind them, what is none. */
 #define OPERATORS 13
-static const char *const symbols[OPERATORS] = {
+#define DIVMOD OPERATORS
+static const char *const symbols[OPERATORS + 1] = {
     "+", "&", "//", "<<", "@", "*", "%", "|", "** or pow()", ">>", "-", "/",
-    "^",
+    "^", "divmod()",
 };
-static const char *const operators[OPERATORS] = {
+static const char *const operators[OPERATORS + 1] = {
     "add", "and", "floordiv", "lshift", "matmul", "mul", "mod", "or", "pow",
-    "rshift", "sub", "truediv", "xor",
+    "rshift", "sub", "truediv", "xor", "divmod",
 };
 enum { PLAIN, REFLECTED, INPLACE };
-static PyObject *operator_names[3][OPERATORS];
+static PyObject *operator_names[3][OPERATORS + 1];
 
 /* The comparisons; what they are when the operands change places. */
 #define COMPARISONS 6
@@ -70,9 +73,8 @@ pack_attempts(const attempt *attempts, int count)
  * method is under way, or what ends now is the other operand, whose method
  * isn't this one. */
 static int
-are_alive(const crossing *x)
+are_alive(const crossing *x, int way)
 {
-    int way = x->link->opcode;
     return crossing_is_known(x, way)
            && (crossing_is_safe(x, way)
                || crossing_is_receiver(x, islot_object(x->top[-2]))
@@ -125,19 +127,16 @@ take_operation(crossing *x, bridge_kind bridge, const char *symbol,
     return x->values[2] == NULL || x->values[3] == NULL ? -1 : 1;
 }
 
-int
-crossing_operation(crossing *x)
+/* An operation of the two topmost operands, which are alive. */
+static int
+cross_operation(crossing *x, int op, int in_place)
 {
     PyObject *left = islot_object(x->top[-2]);
     PyObject *right = islot_object(x->top[-1]);
-    int oparg = x->link->oparg, op = oparg % OPERATORS, count = 0;
-    int in_place = oparg >= OPERATORS;
     const char *symbol = symbols[op];
+    int count = 0;
     attempt all[3];
 
-    if (oparg >= 2 * OPERATORS || !are_alive(x)) {
-        return 0;
-    }
     int joins = op == NB_ADD && is_sequence(left);
     if ((joins && (in_place || can_add(left)))
         || (op == NB_MULTIPLY && (is_sequence(left) || is_sequence(right))))
@@ -170,13 +169,42 @@ crossing_operation(crossing *x)
 }
 
 int
+crossing_operation(crossing *x)
+{
+    int oparg = x->link->oparg;
+
+    return oparg < 2 * OPERATORS && are_alive(x, x->link->opcode)
+               ? cross_operation(x, oparg % OPERATORS, oparg >= OPERATORS)
+               : 0;
+}
+
+int
+crossing_operation_call(crossing *x, PyObject *callable, int count)
+{
+    const crossing_known_functions *known = &crossing_functions;
+
+    if (count != 2) {
+        return 0;
+    }
+    if (crossing_is_safe(x, DISTANCE_DIVMOD)
+        && crossing_c_function(callable) == known->divmod)
+    {
+        return cross_operation(x, DIVMOD, 0);
+    }
+    return crossing_is_safe(x, DISTANCE_POWER)
+                   && crossing_c_function(callable) == known->power
+               ? cross_operation(x, NB_POWER, 0)
+               : 0;
+}
+
+int
 crossing_comparison(crossing *x)
 {
     PyObject *left = islot_object(x->top[-2]);
     PyObject *right = islot_object(x->top[-1]);
     int op = INTERP_COMPARISON(x->link->oparg);
 
-    if (op >= COMPARISONS || !are_alive(x)) {
+    if (op >= COMPARISONS || !are_alive(x, x->link->opcode)) {
         return 0;
     }
     int first = right_is_first(left, right);
@@ -197,10 +225,11 @@ crossing_operators_setup(void)
     static const char *const prefixes[] = {"", "r", "i"};
     int failed = 0;
 
-    for (int i = 0; i < 3 * OPERATORS; i++) {
-        PyObject **place = &operator_names[i / OPERATORS][i % OPERATORS];
-        *place = PyUnicode_FromFormat("__%s%s__", prefixes[i / OPERATORS],
-                                      operators[i % OPERATORS]);
+    for (int i = 0; i < 3 * (OPERATORS + 1); i++) {
+        int prefix = i / (OPERATORS + 1), op = i % (OPERATORS + 1);
+        PyObject **place = &operator_names[prefix][op];
+        *place = PyUnicode_FromFormat("__%s%s__", prefixes[prefix],
+                                      operators[op]);
         if (*place != NULL) {
             PyUnicode_InternInPlace(place);
         }

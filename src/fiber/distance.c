@@ -4,7 +4,7 @@
 #include "interp/analysis.h"
 
 #define DISTANCES 48
-#define WAYS 48
+#define WAYS 128
 /* Enough for all code to be specialised; what is traced isn't. */
 #define ROUNDS 14
 #define TRACED_ROUNDS 8
@@ -115,56 +115,50 @@ silent(PyObject *self, PyFrameObject *frame, int what, PyObject *arg)
     return 0;
 }
 
-/* The ways that the program names. New reference, or NULL with an
- * exception. */
-static PyObject *
-named_ways(void)
-{
-    static const struct {
-        const char *name;
-        int way;
-    } named[] = {
-        {"NEXT", DISTANCE_NEXT},
-        {"METHOD", DISTANCE_METHOD},
-        {"THROW", DISTANCE_THROW},
-        {"CLOSE", DISTANCE_CLOSE},
-        {"SPREAD", DISTANCE_SPREAD},
-        {"OBJECT", DISTANCE_OBJECT},
-        {"TYPE", DISTANCE_TYPE},
-        {"PARTIAL", DISTANCE_PARTIAL},
-        {"CACHED", DISTANCE_CACHED},
-        {"CLASS", DISTANCE_CLASS},
-        {"EXEC", DISTANCE_EXEC},
-        {"FINALISER", DISTANCE_FINALISER},
-        {"AWAIT", DISTANCE_AWAIT},
-        {"AWAIT_CALL", DISTANCE_AWAIT_CALL},
-        {"PASS", DISTANCE_PASS},
-        {"CONTEXT", DISTANCE_CONTEXT},
-    };
-    PyObject *result = PyDict_New();
-
-    for (size_t i = 0; result != NULL && i < Py_ARRAY_LENGTH(named); i++) {
-        PyObject *way = PyLong_FromLong(named[i].way);
-        if (way == NULL
-            || PyDict_SetItemString(result, named[i].name, way) < 0)
-        {
-            Py_CLEAR(result);
-        }
-        Py_XDECREF(way);
-    }
-    return result;
-}
+/* The ways by the names that the program has for them. */
+static const struct {
+    const char *name;
+    int way;
+} names[] = {
+    {"NEXT", DISTANCE_NEXT},         {"METHOD", DISTANCE_METHOD},
+    {"THROW", DISTANCE_THROW},       {"CLOSE", DISTANCE_CLOSE},
+    {"SPREAD", DISTANCE_SPREAD},     {"OBJECT", DISTANCE_OBJECT},
+    {"TYPE", DISTANCE_TYPE},         {"PARTIAL", DISTANCE_PARTIAL},
+    {"CACHED", DISTANCE_CACHED},     {"CLASS", DISTANCE_CLASS},
+    {"EXEC", DISTANCE_EXEC},         {"FINALISER", DISTANCE_FINALISER},
+    {"AWAIT", DISTANCE_AWAIT},       {"AWAIT_CALL", DISTANCE_AWAIT_CALL},
+    {"PASS", DISTANCE_PASS},         {"CONTEXT", DISTANCE_CONTEXT},
+    {"GETATTR", DISTANCE_GETATTR},   {"HASATTR", DISTANCE_HASATTR},
+    {"SETATTR", DISTANCE_SETATTR},   {"DELATTR", DISTANCE_DELATTR},
+    {"DIVMOD", DISTANCE_DIVMOD},     {"POWER", DISTANCE_POWER},
+    {"GET", DISTANCE_GET},           {"SET", DISTANCE_SET},
+    {"DELETE", DISTANCE_DELETE},     {"METACALL", DISTANCE_METACALL},
+    {"METACLASS", DISTANCE_METACLASS},
+    {"SUBCLASS", DISTANCE_SUBCLASS}, {"NEW_CLASS", DISTANCE_NEW_CLASS},
+    {"MAP", DISTANCE_MAP},           {"FILTER", DISTANCE_FILTER},
+    {"ZIP", DISTANCE_ZIP},           {"ENUMERATE", DISTANCE_ENUMERATE},
+    {"CONVERSION", DISTANCE_CONVERSION},
+};
 
 static int
 run_program(PyObject *measure, PyObject *function, int rounds)
 {
-    PyObject *named = named_ways(), *result = NULL;
+    PyObject *result = NULL, *by_name = PyDict_New();
 
-    if (named != NULL) {
-        result = PyObject_CallFunction(measure, "OiO", function, rounds,
-                                       named);
+    for (size_t i = 0; by_name != NULL && i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *way = PyLong_FromLong(names[i].way);
+        if (way == NULL
+            || PyDict_SetItemString(by_name, names[i].name, way) < 0)
+        {
+            Py_CLEAR(by_name);
+        }
+        Py_XDECREF(way);
     }
-    Py_XDECREF(named);
+    if (by_name != NULL) {
+        result = PyObject_CallFunction(measure, "OiO", function, rounds,
+                                       by_name);
+    }
+    Py_XDECREF(by_name);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }

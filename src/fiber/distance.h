@@ -38,6 +38,26 @@ enum {
     DISTANCE_AWAIT_CALL = -14,
     DISTANCE_PASS = -15,        /* throw() that passes through generators */
     DISTANCE_CONTEXT = -16,     /* Context.run() */
+    DISTANCE_GETATTR = -17,     /* getattr(), and so on */
+    DISTANCE_HASATTR = -18,
+    DISTANCE_SETATTR = -19,
+    DISTANCE_DELATTR = -20,
+    DISTANCE_DIVMOD = -21,
+    DISTANCE_POWER = -22,       /* pow() */
+    DISTANCE_GET = -23,         /* object.__getattribute__(), and so on */
+    DISTANCE_SET = -24,
+    DISTANCE_DELETE = -25,
+    DISTANCE_METACALL = -26,    /* type.__call__() */
+    DISTANCE_METACLASS = -27,   /* a class statement: the metaclass */
+    DISTANCE_SUBCLASS = -28,    /* and __init_subclass__() */
+    DISTANCE_NEW_CLASS = -29,   /* the same of type.__new__(), type() */
+    DISTANCE_MAP = -30,         /* a for statement over map(), and so on: */
+    DISTANCE_FILTER = -31,      /* the step of the iterator that these ask */
+    DISTANCE_ZIP = -32,
+    DISTANCE_ENUMERATE = -33,
+    /* The first line of the table in pickletask/_conversions.py; the others
+     * count down from it. */
+    DISTANCE_CONVERSION = -100,
 };
 
 /* Does the way make this distance? */

@@ -5,93 +5,146 @@
 #include "chain.h"
 #include "interp/clear.h"
 
-/* ---- raisers ---------------------------------------------------------- */
+/* ---- stand-ins -------------------------------------------------------- */
 
-/* An operand that raises whatever is done with it. The landing object is
- * one without an exception: it raises MemoryError. */
+/* An operand that raises whatever is done with it, or gives a value when it is
+ * asked for one, and takes what is stored in it.  The landing object is one
+ * that has nothing to give: it raises MemoryError. */
 typedef struct {
     PyObject_HEAD
-    PyObject *exception;        /* owned; NULL: MemoryError */
-} raiser;
+    PyObject *exception;        /* owned, or NULL */
+    PyObject *value;            /* owned, or NULL */
+    PyObject *space;            /* the namespace that it stands for in a frame
+                                 * until it is used: owned, or NULL */
+} stand_in;
 
-static PyObject *the_landing;           /* a raiser, owned */
+static PyObject *the_landing;           /* a stand-in, owned */
 static PyFunctionObject *landing_function;  /* T's; owned */
 static PyObject *the_end;               /* an exhausted iterator, owned */
 
 static PyObject *
-raiser_raise(PyObject *self)
+stand_in_raise(PyObject *self)
 {
-    PyObject *exception = ((raiser *)self)->exception;
+    PyObject *exception = ((stand_in *)self)->exception;
     if (exception == NULL) {
         return PyErr_NoMemory();
     }
-    ((raiser *)self)->exception = NULL;
+    ((stand_in *)self)->exception = NULL;
     PyErr_Restore(Py_NewRef(Py_TYPE(exception)), exception,
                   PyException_GetTraceback(exception));
     return NULL;
 }
 
+/* A super() that has a value to give is called before it is asked. */
 static PyObject *
-raiser_call(PyObject *self, PyObject *args, PyObject *kwargs)
+stand_in_call(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return raiser_raise(self);
+    return ((stand_in *)self)->value != NULL ? Py_NewRef(self)
+                                             : stand_in_raise(self);
+}
+
+/* A for loop that is to fail does so in the next instruction, but for one
+ * whose iterator is given. */
+static PyObject *
+stand_in_iter(PyObject *self)
+{
+    PyObject *value = ((stand_in *)self)->value;
+    return Py_NewRef(value != NULL ? value : self);
 }
 
 static PyObject *
-raiser_iter(PyObject *self)
+stand_in_get(PyObject *self, PyObject *name)
 {
-    return Py_NewRef(self);
+    PyObject *value = ((stand_in *)self)->value;
+    return value != NULL ? Py_NewRef(value) : stand_in_raise(self);
+}
+
+static int
+stand_in_store(PyObject *self, PyObject *name, PyObject *value)
+{
+    if (((stand_in *)self)->space != NULL) {
+        /* It is the value as well, so that it stays. */
+        iframe *f = interp_current(PyThreadState_Get());
+        assert(f->f_locals == self && Py_REFCNT(self) > 1);
+        f->f_locals = ((stand_in *)self)->space;
+        ((stand_in *)self)->space = NULL;
+        Py_DECREF(self);
+    }
+    if (((stand_in *)self)->value == NULL) {
+        (void)stand_in_raise(self);
+        return -1;
+    }
+    return 0;
 }
 
 static void
-raiser_dealloc(PyObject *self)
+stand_in_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    Py_XDECREF(((raiser *)self)->exception);
+    Py_XDECREF(((stand_in *)self)->exception);
+    Py_XDECREF(((stand_in *)self)->value);
+    Py_XDECREF(((stand_in *)self)->space);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-/* A raiser of the exception that is set, which is cleared; the landing object
- * if there's no memory for one. New reference. */
+/* A stand-in that raises the exception, or gives the value; both are stolen.
+ * The landing object if there's no memory for one. New reference. */
 static PyObject *
-raiser_of_error(void)
+stand_in_new(PyObject *exception, PyObject *value)
+{
+    stand_in *self = PyObject_New(stand_in, Py_TYPE(the_landing));
+
+    if (self == NULL) {
+        PyErr_Clear();
+        Py_XDECREF(exception);
+        Py_XDECREF(value);
+        return Py_NewRef(the_landing);
+    }
+    self->exception = exception;
+    self->value = value;
+    self->space = NULL;
+    return (PyObject *)self;
+}
+
+/* One that raises the exception that is set, which is cleared. */
+static PyObject *
+stand_in_of_error(void)
 {
     PyObject *type, *value, *traceback;
-    raiser *self;
 
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     if (traceback != NULL) {
         PyException_SetTraceback(value, traceback);
     }
-    self = PyObject_New(raiser, Py_TYPE(the_landing));
-    if (self == NULL) {
-        PyErr_Clear();
-        Py_DECREF(value);
-        self = (raiser *)Py_NewRef(the_landing);
-    }
-    else {
-        self->exception = value;
-    }
     Py_DECREF(type);
     Py_XDECREF(traceback);
-    return (PyObject *)self;
+    return stand_in_new(value, NULL);
 }
 
 /* ---- what the next instruction does ------------------------------------ */
 
-/* Makes frame f, suspended in `link`, repeat its pending instruction with an
- * operand that raises.  Steals the raiser. Returns the object to deliver,
+/* How many operands the pending instruction of the frame has used up. */
+static int
+count_operands(const chain_link *link)
+{
+    /* The code was analysed when it was located: this can't fail. */
+    const analysis *a = analysis_get(iframe_code(link->frame));
+    return analysis_depth(a, link->pc) - analysis_kept(a, link->pc);
+}
+
+/* Makes the frame, suspended in `link`, repeat its pending instruction with an
+ * operand that raises, or gives.  Steals it. Returns the object to deliver,
  * which becomes the last operand. */
 static PyObject *
-repeat_and_raise(const chain_link *link, PyObject *raiser)
+repeat_with(const chain_link *link, PyObject *object)
 {
     iframe *f = link->frame;
     int pc = link->pc - interp_prefixes(link->oparg);
     int depth = iframe_depth(f), args = link->oparg;
     islot *top = iframe_stackbase(f) + depth, *start = top;
-    islot operand = islot_of(raiser);
+    islot operand = islot_of(object);
     PyObject *last = NULL;
 
     if (link->opcode == FOR_ITER || link->opcode == SEND) {
@@ -103,9 +156,19 @@ repeat_and_raise(const chain_link *link, PyObject *raiser)
             /* What is delivered takes the place of the topmost slot: that of
              * the iterator, or one which FOR_ITER doesn't look at then. */
             if (INTERP_ITERATOR_SLOTS == 1) {
-                Py_SETREF(last, raiser);
+                Py_SETREF(last, object);
             }
             top--;
+        }
+    }
+    else if (chain_is_repeated(link->opcode, link->oparg)) {
+        for (int i = count_operands(link); i > 1; i--) {
+            *top++ = islot_of(Py_NewRef(object));
+        }
+        last = object;
+        if (link->opcode == STORE_NAME && f->f_locals != NULL) {
+            ((stand_in *)object)->space = f->f_locals;
+            f->f_locals = Py_NewRef(object);
         }
     }
     else if (link->opcode == CALL_FUNCTION_EX) {
@@ -334,7 +397,7 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
         Py_CLEAR(result);
     }
     if (result == NULL) {
-        return repeat_and_raise(&link, raiser_of_error());
+        return repeat_with(&link, stand_in_of_error());
     }
     if (link.opcode == SEND && INTERP_INLINES_GENERATORS) {
         iframe_go_to(outer, link.next + link.oparg);
@@ -356,32 +419,90 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
     return operand;
 }
 
+/* ---- functions in loops of their own ------------------------------------ */
+
+/* Does `outer` wait for the function of `inner` in an instruction that must be
+ * repeated? */
+static int
+is_repeated(iframe *outer, iframe *inner)
+{
+    chain_link link = {.frame = outer};
+
+    return !iframe_is_generator(inner) && iframe_depth(outer) >= 0
+           && chain_locate(&link) == 0
+           && chain_is_repeated(link.opcode, link.oparg);
+}
+
 /* Is f the outermost frame of one loop, or of all? */
 static int
 is_bottom(iframe *f)
 {
-    return f->previous == NULL
+    iframe *outer = f->previous;
+    return outer == NULL || is_repeated(outer, f)
            || (INTERP_INLINES_GENERATORS
-                   ? chain_pending(f->previous, f) >= PENDING_NEXT
+                   ? chain_pending(outer, f) >= PENDING_NEXT
                    : iframe_is_entry(f));
 }
 
 /* Does what the caller of a loop has to do for the frame that the loop began
- * with, the outermost of all: clears it. May run Python code, whose frames are
- * not the fiber's: it can't become soft any more. */
+ * with: clears it. May run Python code. */
 static void
-leave_bottom(PyThreadState *ts, fiber *f, iframe *bottom)
+leave_function(iframe *bottom)
 {
 #if INTERP_CALLER_CLEARS_ENTRY
     PyObject *type, *value, *traceback;
 
-    f->landed = 0;
-    interp_set_depth(ts, 0);
     PyErr_Fetch(&type, &value, &traceback);
     iframe_clear(bottom, 0);
     PyErr_Restore(type, value, traceback);
 #endif
 }
+
+/* The same for the outermost frame of all. The frames of what runs are not the
+ * fiber's: it can't become soft any more. */
+static void
+leave_bottom(PyThreadState *ts, fiber *f, iframe *bottom)
+{
+#if INTERP_CALLER_CLEARS_ENTRY
+    f->landed = 0;
+    interp_set_depth(ts, 0);
+    leave_function(bottom);
+#endif
+}
+
+/* What runs while it is left isn't what the frame waits for. */
+static void
+set_busy(iframe *f, int operands)
+{
+#if INTERP_CALLER_CLEARS_ENTRY
+    islot *top = iframe_stackbase(f) + iframe_depth(f);
+
+    for (int i = 0; i < operands; i++) {
+        top[i] = ISLOT_NULL;
+    }
+    iframe_set_used(f, -1);
+#endif
+}
+
+/* Makes `outer` go on with the result of the function it waits for: steals it
+ * (NULL: an exception is set). Returns the object to deliver. */
+static PyObject *
+repeat_outer(iframe *outer, iframe *bottom, PyObject *result)
+{
+    chain_link link = {.frame = outer};
+    int depth = iframe_depth(outer);
+    PyObject *operand;
+
+    (void)chain_locate(&link);
+    set_busy(outer, count_operands(&link));
+    leave_function(bottom);
+    operand = result == NULL ? stand_in_of_error()
+                             : stand_in_new(NULL, result);
+    iframe_set_depth(outer, depth);
+    return repeat_with(&link, operand);
+}
+
+/* ---- all loops ---------------------------------------------------------- */
 
 /* Evaluates the frames that end with l->top, loop by loop. New reference, or
  * NULL with an exception. */
@@ -395,6 +516,7 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
         }
         iframe *outer = bottom->previous;
         int owned = outer != NULL && chain_is_next(outer, bottom);
+        int repeated = outer != NULL && is_repeated(outer, bottom);
         l->bottom = bottom;
         interp_base_set_frame(ts, base, outer);
         PyObject *result = evaluate(ts, l);
@@ -402,8 +524,9 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
             leave_bottom(ts, l->thread->current, bottom);
             return result;
         }
-        PyGenObject *gen = iframe_generator(bottom);
-        l->value = resume_outer(ts, outer, gen, result);
+        PyGenObject *gen = repeated ? NULL : iframe_generator(bottom);
+        l->value = repeated ? repeat_outer(outer, bottom, result)
+                            : resume_outer(ts, outer, gen, result);
         l->top = outer;
         l->exc_info = ts->exc_info;
         l->settle = NULL;
@@ -438,10 +561,10 @@ landing(fiber_thread *t, fiber *f, interp_base *base,
     l.value = hooks->deliver(f);
     if (l.value == NULL) {
         chain_link link = {.frame = l.top};
-        PyObject *raiser = raiser_of_error();
+        PyObject *operand = stand_in_of_error();
         /* Located when it became soft: can't fail now. */
         (void)chain_locate(&link);
-        l.value = repeat_and_raise(&link, raiser);
+        l.value = repeat_with(&link, operand);
     }
     return evaluate_all(ts, &l, base);
 }
@@ -486,21 +609,24 @@ error:
     return (PyFunctionObject *)result;
 }
 
-static PyType_Slot raiser_slots[] = {
-    {Py_tp_dealloc, raiser_dealloc},
-    {Py_tp_call, raiser_call},
-    {Py_tp_iter, raiser_iter},
-    {Py_tp_iternext, raiser_raise},
+static PyType_Slot stand_in_slots[] = {
+    {Py_tp_dealloc, stand_in_dealloc},
+    {Py_tp_call, stand_in_call},
+    {Py_tp_iter, stand_in_iter},
+    {Py_tp_iternext, stand_in_raise},
+    {Py_tp_getattro, stand_in_get},
+    {Py_tp_setattro, stand_in_store},
+    {Py_mp_ass_subscript, stand_in_store},
     {Py_nb_invert, landing_invert},
     {0, NULL},
 };
 
-static PyType_Spec raiser_spec = {
-    .name = "pickletask._core._raiser",
-    .basicsize = sizeof(raiser),
+static PyType_Spec stand_in_spec = {
+    .name = "pickletask._core._stand_in",
+    .basicsize = sizeof(stand_in),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
              | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = raiser_slots,
+    .slots = stand_in_slots,
 };
 
 static PyType_Slot arrival_slots[] = {
@@ -547,18 +673,20 @@ int
 landing_setup(PyObject *module)
 {
     static const char land[] = {(char)UNARY_INVERT, 0, (char)RETURN_VALUE, 0};
-    PyObject *type = PyType_FromSpec(&raiser_spec);
+    PyObject *type = PyType_FromSpec(&stand_in_spec);
 
     if (type == NULL || make_arrival() < 0 || make_end() < 0) {
         Py_XDECREF(type);
         return -1;
     }
-    the_landing = (PyObject *)PyObject_New(raiser, (PyTypeObject *)type);
+    the_landing = (PyObject *)PyObject_New(stand_in, (PyTypeObject *)type);
     Py_DECREF(type);
     if (the_landing == NULL) {
         return -1;
     }
-    ((raiser *)the_landing)->exception = NULL;
+    ((stand_in *)the_landing)->exception = NULL;
+    ((stand_in *)the_landing)->value = NULL;
+    ((stand_in *)the_landing)->space = NULL;
     landing_function = make_function(land, sizeof(land));
     return landing_function == NULL ? -1 : 0;
 }

@@ -46,6 +46,9 @@ typedef enum {
                          * yields is pushed, its return is StopIteration */
     PENDING_STEP,       /* SEND to what makes something else of what the
                          * generator yields, returns or raises */
+    PENDING_REPEAT,     /* the instruction pushes nothing, or more than the
+                         * result: it is repeated, with operands that give
+                         * the result, or take what is stored */
 } interp_pending;
 
 #if PY_VERSION_HEX >= 0x030b0000 && PY_VERSION_HEX < 0x030c0000

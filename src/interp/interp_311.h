@@ -63,6 +63,12 @@
 /* Instructions that came or went. */
 #define INTERP_OP_ENTER BEFORE_WITH
 #define INTERP_OP_SLICE (-1)
+#define INTERP_OP_FORMAT FORMAT_VALUE
+#define INTERP_OP_FORMAT_SPEC (-1)
+#define INTERP_OP_CONVERT (-1)
+#define INTERP_OP_LOAD_METHOD LOAD_METHOD
+#define INTERP_OP_SUPER (-1)
+#define INTERP_OP_STORE_SLICE (-1)
 #define INTERP_OP_TO_BOOL (-1)
 #define INTERP_IS_POSITIVE(opcode, oparg) ((opcode) == UNARY_POSITIVE)
 #define INTERP_IS_SUBSCRIPT(opcode, oparg) ((opcode) == BINARY_SUBSCR)
@@ -384,6 +390,13 @@ static inline int
 interp_watch(PyCodeObject *code)
 {
     return 0;
+}
+
+/* The names that a type itself has. Borrowed, or NULL. */
+static inline PyObject *
+interp_type_dict(PyTypeObject *type)
+{
+    return type->tp_dict;
 }
 
 /* What a weak reference refers to. New reference; NULL if it's gone. */

@@ -64,6 +64,12 @@
 /* Instructions that came or went. */
 #define INTERP_OP_ENTER BEFORE_WITH
 #define INTERP_OP_SLICE BINARY_SLICE
+#define INTERP_OP_FORMAT FORMAT_SIMPLE
+#define INTERP_OP_FORMAT_SPEC FORMAT_WITH_SPEC
+#define INTERP_OP_CONVERT CONVERT_VALUE
+#define INTERP_OP_LOAD_METHOD (-1)
+#define INTERP_OP_SUPER LOAD_SUPER_ATTR
+#define INTERP_OP_STORE_SLICE STORE_SLICE
 #define INTERP_OP_TO_BOOL TO_BOOL
 #define INTERP_IS_POSITIVE(opcode, oparg) \
     ((opcode) == CALL_INTRINSIC_1 && (oparg) == INTRINSIC_UNARY_POSITIVE)
@@ -359,6 +365,15 @@ static inline int
 interp_watch(PyCodeObject *code)
 {
     return 0;
+}
+
+/* The names that a type itself has. Borrowed, or NULL. */
+static inline PyObject *
+interp_type_dict(PyTypeObject *type)
+{
+    PyObject *dict = PyType_GetDict(type);
+    Py_XDECREF(dict);
+    return dict;
 }
 
 /* What a weak reference refers to. New reference; NULL if it's gone. */

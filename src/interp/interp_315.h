@@ -68,6 +68,12 @@
 /* Instructions that came or went. */
 #define INTERP_OP_ENTER (-1)
 #define INTERP_OP_SLICE BINARY_SLICE
+#define INTERP_OP_FORMAT FORMAT_SIMPLE
+#define INTERP_OP_FORMAT_SPEC FORMAT_WITH_SPEC
+#define INTERP_OP_CONVERT CONVERT_VALUE
+#define INTERP_OP_LOAD_METHOD (-1)
+#define INTERP_OP_SUPER LOAD_SUPER_ATTR
+#define INTERP_OP_STORE_SLICE STORE_SLICE
 #define INTERP_OP_TO_BOOL TO_BOOL
 #define INTERP_IS_POSITIVE(opcode, oparg) \
     ((opcode) == CALL_INTRINSIC_1 && (oparg) == INTRINSIC_UNARY_POSITIVE)
@@ -387,7 +393,21 @@ interp_extra_set(PyCodeObject *code, Py_ssize_t index, void *extra)
 static inline int
 interp_watch(PyCodeObject *code)
 {
+    if (code->_co_monitoring == NULL) {
+        /* Nothing was monitored since the code was made: but it may be before
+         * the frame fails. */
+        code->_co_instrumentation_version = UINTPTR_MAX;
+    }
     return _Py_Instrument(code, PyInterpreterState_Get());
+}
+
+/* The names that a type itself has. Borrowed, or NULL. */
+static inline PyObject *
+interp_type_dict(PyTypeObject *type)
+{
+    PyObject *dict = PyType_GetDict(type);
+    Py_XDECREF(dict);
+    return dict;
 }
 
 /* What a weak reference refers to. New reference; NULL if it's gone. */

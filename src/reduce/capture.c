@@ -403,7 +403,7 @@ is_writable(const chain_link *link, const chain_link *inner)
                || link->opcode == INTERP_OP_CALL_KW
                || link->opcode == FOR_ITER;
     }
-    if (link->how != PENDING_PUSH) {
+    if (link->how != PENDING_PUSH && link->how != PENDING_REPEAT) {
         return 1;
     }
     return boundary_takes_result(link->opcode, link->oparg,
@@ -780,14 +780,14 @@ static PyObject *
 refer_generator(PyGenObject *gen)
 {
     PyObject *code = Py_NewRef(generator_code(gen)), *globals = NULL;
+    const bridge *b = bridge_of((PyCodeObject *)code);
 
     if (gen->gi_frame_state <= FRAME_EXECUTING) {
         globals = Py_NewRef(generator_iframe(gen)->f_globals);
     }
-    else if (code == (PyObject *)bridge_get(BRIDGE_STEPS)->code) {
+    else if (b != NULL) {
         /* It is empty, but a fiber will fill it. */
-        globals = Py_NewRef(PyFunction_GET_GLOBALS(
-            bridge_get(BRIDGE_STEPS)->function));
+        globals = Py_NewRef(PyFunction_GET_GLOBALS(b->function));
     }
     PyObject *reference = references_make((PyCodeObject *)code, globals);
     Py_DECREF(code);

@@ -247,9 +247,9 @@ plan_namespace(frame_plan *plan, PyObject *extra)
     int wants = !(plan->code->co_flags & CO_OPTIMIZED);
 
     plan->extra = extra == Py_None ? NULL : extra;
-    if (plan->extra == NULL
-            ? wants
-            : !PyDict_CheckExact(extra) || (!wants && !INTERP_KEEPS_LOCALS))
+    if (wants ? plan->extra == NULL || !PyMapping_Check(extra)
+              : plan->extra != NULL
+                    && (!PyDict_CheckExact(extra) || !INTERP_KEEPS_LOCALS))
     {
         return corrupt(plan, "has no proper namespace");
     }
