@@ -49,6 +49,46 @@ def loop_over_a_map():
     return log
 
 
+# A copy has a bridge in the place of what has asked its first iterator, and is saved after that.
+
+
+class _Stepper:
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.n -= 1
+        if self.n < 0:
+            raise StopIteration
+        return suspend(self.n)
+
+
+@_boundary("next item")
+def loop_over_a_map_of_several_iterators():
+    log = []
+    for x in map(max, _generate(), _Stepper(2)):  # HERE
+        log.append(x)
+    for x in map(max, _Stepper(2), _generate(), [suspend(5), 6, 7]):  # HERE
+        log.append(x)
+    return log
+
+
+@_boundary("next item")
+def loop_over_a_zip_of_several_iterators():
+    log = []
+    for x, y in zip(_generate(), _Stepper(2), strict=False):  # HERE
+        log.append((x, y))
+    try:
+        for pair in zip(_Stepper(3), _generate(), _Stepper(2), strict=True):  # HERE
+            log.append(pair)
+    except ValueError as error:
+        log.append(str(error))
+    return log
+
+
 @_boundary("filter")
 def loop_over_a_filter():
     log = []

@@ -37,9 +37,9 @@ def loop_over_maps():
         log.append(suspend(x))
     for x in map(_double, _generate(2)):
         log.append(x)
-    for x in map(_add, _generate(3), Stepper(2)):
+    for x in map(_add, _generate(3), [1, 2]):
         log.append(x)
-    for x in map(_add, Stepper(2), _generate(3), [suspend(5), 6, 7]):
+    for x in map(_add, Stepper(2), range(3), [suspend(5), 6, 7]):
         log.append(x)
     return log
 
@@ -63,7 +63,7 @@ def loop_over_zips():
     log = []
     for pair in zip(_generate(2), "abc"):  # noqa: B905
         log.append((*pair, suspend(len(log))))
-    for x, y in zip(_generate(3), Stepper(2), strict=False):
+    for x, y in zip(Stepper(3), [1, 2], strict=False):
         log.append((x, y))
     for lengths in ((2, 2, 2), (1, 2, 2), (1, 1, 2), (2, 1, 2), (2, 2, 1)):
         a, b, c = lengths
