@@ -77,6 +77,11 @@ def _deepcopy(original, memo):
     return _rebuild(original, reduced, memo, functools.partial(copy.deepcopy, memo=memo))
 
 
+def _deepcopy_iterator(iterator, memo):
+    """Copy an iterator of itertools with the local functions that it holds."""
+    return copy._reconstruct(iterator, memo, *_core._reduce_iterator(iterator))
+
+
 def _copy_generator(generator):
     """Refuse: two generators can't go on with the same frame."""
     raise TypeError(
@@ -97,11 +102,16 @@ class _Copiers(collections.ChainMap):
 
 
 _COPIERS = _Copiers(
-    {**dict.fromkeys(_GENERATORS, _copy_generator), **builtin_types.COPIERS},
+    {
+        **dict.fromkeys(_GENERATORS, _copy_generator),
+        **dict.fromkeys(_core._ITERATORS, _core._copy_iterator),
+        **builtin_types.COPIERS,
+    },
     copyreg.dispatch_table,
 )
 _DEEP_COPIERS = {
     **dict.fromkeys((*_GENERATORS, types.FrameType), _deepcopy),
+    **dict.fromkeys(_core._ITERATORS, _deepcopy_iterator),
     **builtin_types.DEEP_COPIERS,
 }
 
