@@ -47,6 +47,7 @@ _OURS = {
         "keys_of",
         "proxy_of",
         "proxy_of_class",
+        "rest_of_template",
         "values_of",
     },
     "pickletask.postmortem": {"NotSaved", "rebuild"},
