@@ -17,7 +17,7 @@ from pickletask.errors import NotAllowedError
 __all__ = ["Policy"]
 
 _OURS = {
-    "pickletask": {"tasklet", "channel", "TaskletExit", "bomb"},
+    "pickletask": {"_g", "_t", "tasklet", "channel", "TaskletExit", "bomb"},
     "pickletask._core": {
         "_load_referred_code",
         "_load_referred_function",
@@ -57,6 +57,7 @@ _OURS = {
 
 # Each of them makes code from bytes, or from another pickle.
 _BY_VALUE = {
+    "pickletask": {"_f"},
     "pickletask._core": {"_load_code", "_load_function", "_new_function", "_new_namespace"},
 }
 

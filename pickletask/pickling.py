@@ -396,7 +396,7 @@ def _dumps(obj, protocol, options):
         return _dumps_quickly(obj, protocol, code)
     file = io.BytesIO()
     Pickler(file, protocol, **options).dump(obj)
-    return _unframe(file.getvalue())
+    return _core._shorten(file.getvalue())
 
 
 def _dumps_quickly(obj, protocol, code):
@@ -410,7 +410,7 @@ def _dumps_quickly(obj, protocol, code):
         pickler.output.clear()
         pickler.clear_memo()
         _idle[code, protocol] = pickler
-    return _unframe(data)
+    return _core._shorten(data)
 
 
 def _dumps_flat(obj, protocol, options):
@@ -423,15 +423,4 @@ def _dumps_flat(obj, protocol, options):
     pickler = Pickler(file, protocol, **options)
     pickler._queue = queue
     pickler.dump(flat.Flat(obj, queue))
-    return _unframe(file.getvalue())
-
-
-def _unframe(data):
-    """A pickle without its frame, if it has one only.
-
-    Frames let an unpickler read a file in large pieces; small pickles are half as large again.
-    """
-    if len(data) < _SMALL and data[2:3] == pickle.FRAME:
-        if int.from_bytes(data[3:11], "little") == len(data) - 11:
-            return data[:2] + data[11:]
-    return data
+    return _core._shorten(file.getvalue())

@@ -32,6 +32,9 @@ _PARTS = {
 _TOTAL = 6
 _VERSION = "Python minor version"
 _SIZE = 1 + sum(_PARTS.values()) + _TOTAL
+# References in the frames of tasks have the last bytes of the digest cut off: with those of the
+# part that changes, 40 bits are left to tell one code from another one.
+_LEAST = _SIZE - 2
 
 # What decorators and descriptors keep of the function they wrap.
 _INNER = ("__func__", "fget", "fset", "fdel", "func", "__wrapped__")
@@ -102,6 +105,11 @@ def _differences(old, new):
         at += size
     # The hashes of parts are short: what has changed may keep its own by chance, not the total's.
     return tuple(found) or ("code",)
+
+
+def is_same(saved, code):
+    """Is a digest that was saved that of a code object?"""
+    return len(saved) >= _LEAST and _core._digest(code)[: len(saved)] == saved
 
 
 # ---- making -----------------------------------------------------------------
@@ -292,10 +300,9 @@ def follow(reference):
     anchor, saved, path = _check(reference)
     function, code, lost = walk(anchor, path)
     if lost is None:
-        now = _core._digest(code)
-        if now == saved:
+        if is_same(saved, code):
             return code, function.__globals__, False
-        what = _differences(saved, now)
+        what = _differences(saved, _core._digest(code))
     else:
         what = ("path",)
     module, qualname = anchor.__module__, _qualname(anchor, path, code)
@@ -312,7 +319,7 @@ def _check(reference):
         anchor, saved, path = *reference, *[""][: 3 - len(reference)]
         if (
             isinstance(saved, bytes)
-            and len(saved) == _SIZE
+            and _LEAST <= len(saved) <= _SIZE
             and isinstance(path, str)
             and isinstance(getattr(anchor, "__module__", None), str)
             and isinstance(getattr(anchor, "__qualname__", None), str)
@@ -393,9 +400,9 @@ def _migrate(change, saved, supplied, function):
             f"the hook of on_code_changed() must return a function for {change.qualname!r}: "
             "nothing is there that has globals"
         )
-    now = _core._digest(code)
-    what = () if now == saved else _differences(saved, now)
+    same = is_same(saved, code)
+    what = () if same else _differences(saved, _core._digest(code))
     for part in (_VERSION, "local variables"):
         if part in what:
             raise _changed(change, None, f"; what the hook supplied differs in its {part}")
-    return code, function.__globals__, now != saved
+    return code, function.__globals__, not same
