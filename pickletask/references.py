@@ -281,6 +281,11 @@ def on_code_changed(hook):
     as many values be on its stack.  Otherwise loading raises CodeChangedError.  Exceptions of the
     hook end the loading.
 
+    :func:`pickletask.loads` also asks when a function or class isn't there any more that a pickle
+    names; ``change.code`` is None then.  The function that the hook returns takes its place, and
+    the hook is asked again if a task has to go on in its code.  The stock unpickler raises
+    AttributeError.
+
     Returns the hook that was set before, or None.  Raises TypeError if HOOK is neither callable nor
     None.  The hook is that of the process.
     """
@@ -289,6 +294,23 @@ def on_code_changed(hook):
         raise TypeError(f"the hook must be callable or None, not {type(hook).__name__}")
     old, _hook = _hook, hook
     return old
+
+
+def supply(module, name):
+    """Return the function that the hook supplies for a name that isn't there any more, or None."""
+    change = CodeChange(module, name, ("path",), None)
+    supplied = None if _hook is None else _hook(change)
+    if supplied is not None and type(supplied) is not types.FunctionType:
+        raise TypeError(
+            f"the hook of on_code_changed() must return a function for {name!r}, which isn't in "
+            f"module {module!r} any more, or None; not {type(supplied).__name__}"
+        )
+    return supplied
+
+
+def has_hook():
+    """Has on_code_changed() been told whom to ask?"""
+    return _hook is not None
 
 
 def follow(reference):

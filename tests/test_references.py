@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import io
 import pickle
 import sys
 import textwrap
@@ -504,6 +505,58 @@ def test_hook_may_refuse_or_fail(module):
         pickle.loads(data)
     with pytest.raises(TypeError, match="the hook must be callable or None, not int"):
         pickletask.on_code_changed(1)
+
+
+def test_hook_is_asked_for_a_name_that_is_gone(module):
+    data = refer(suspend(module().work, 2))
+    renamed = module(SOURCE.replace("def work", "def job")).job
+    for load in pickle.loads, pickletask.loads:
+        with pytest.raises(AttributeError, match="work"):
+            load(data)
+    asked = []
+
+    def hook(change):
+        asked.append((change.module, change.qualname, change.what, change.code))
+        return renamed
+
+    pickletask.on_code_changed(hook)
+    loads = (
+        pickletask.loads,
+        lambda data: pickletask.load(io.BytesIO(data)),
+        lambda data: pickletask.loads(data, allow=["moving.work"]),
+    )
+    for load in loads:
+        asked.clear()
+        task = load(data)
+        assert asked[0] == ("moving", "work", ("path",), None)
+        assert asked[1][1:] == ("job", ("names",), renamed.__code__)
+        assert task.frame.f_code is renamed.__code__
+        task.kill()
+    with pytest.raises(AttributeError, match="work"):
+        pickle.loads(data)
+
+
+def test_hook_that_supplies_nothing_for_a_name_leaves_the_error(module):
+    data = refer(suspend(module().work, 2))
+    module("")
+    pickletask.on_code_changed(lambda change: change.code)
+    with pytest.raises(AttributeError, match="work"):
+        pickletask.loads(data)
+    pickletask.on_code_changed(lambda change: int)
+    with pytest.raises(TypeError, match="must return a function for 'work', which isn't in module"):
+        pickletask.loads(data)
+
+
+def test_hook_is_asked_for_a_module_that_is_gone(module, tmp_path):
+    data = refer(suspend(module().work, 2))
+    work = sys.modules.pop("moving").work
+    (tmp_path / "moving.py").unlink()
+    with pytest.raises(ModuleNotFoundError):
+        pickletask.loads(data)
+    pickletask.on_code_changed(lambda change: work)
+    task = pickletask.loads(data)
+    assert task.frame.f_code is work.__code__
+    task.kill()
 
 
 def test_hook_can_not_start_the_task_that_is_being_restored(module):
