@@ -808,7 +808,7 @@ rebuild_fiber(fiber *f, PyObject *state, int count)
 {
     enum { FEW = 4 };
     frame_plan few[FEW] = {{.code = NULL}}, *plans = few;
-    PyObject *exception;
+    PyObject *exception = NULL;
     compact_reader r;
     int minor, frames = 0, room = FEW, status = -1;
 
