@@ -32,6 +32,9 @@ from pickletask._core import (  # noqa: E402  (nothing else may come first)
     RestoreError,
     TaskletExit,
     VersionMismatchError,
+    _f,  # noqa: F401  (pickles name these three)
+    _g,  # noqa: F401
+    _t,  # noqa: F401
     bomb,
     channel,
     get_channel_callback,

@@ -17,7 +17,7 @@ from pickletask.errors import NotAllowedError
 __all__ = ["Policy"]
 
 _OURS = {
-    "pickletask": {"tasklet", "channel", "TaskletExit", "bomb"},
+    "pickletask": {"_g", "_t", "tasklet", "channel", "TaskletExit", "bomb"},
     "pickletask._core": {
         "_load_referred_code",
         "_load_referred_function",
@@ -54,6 +54,7 @@ _OURS = {
         "method_of",
         "proxy_of",
         "proxy_of_class",
+        "rest_of_template",
         "values_of",
     },
     "pickletask.contexts": {"decimal_variable", "new_context", "set_context"},
@@ -65,6 +66,7 @@ _OURS = {
 
 # Each of them makes code from bytes, or from another pickle.
 _BY_VALUE = {
+    "pickletask": {"_f"},
     "pickletask._core": {"_load_code", "_load_function", "_new_function", "_new_namespace"},
 }
 

@@ -4,6 +4,7 @@ import copy
 import copyreg
 import enum
 import gc
+import sys
 import types
 
 from pickletask import _awaitables, _core
@@ -20,6 +21,7 @@ __all__ = [
     "proxy_of",
     "proxy_of_class",
     "reduce_builtin",
+    "rest_of_template",
     "values_of",
 ]
 
@@ -93,9 +95,9 @@ def await_coroutine(coroutine):
     return types.CoroutineType.__await__(coroutine)
 
 
-def _reduce_parts(iterator):
-    """Reduce an iterator as its type does, local functions among its parts included."""
-    function, args, *rest = iterator.__reduce__()
+def _reduce_parts(obj):
+    """Reduce an object as its type does, local functions among its parts included."""
+    function, args, *rest = obj.__reduce__()
     return function, tuple(map(_core._substitute_for, args)), *rest
 
 
@@ -171,6 +173,35 @@ def _reduce_method(method):
     return method.__reduce__()
 
 
+# ---- template strings -------------------------------------------------------
+
+if sys.version_info >= (3, 14):
+    # string.templatelib has these types, but is slow to import.
+    _TEMPLATE = eval('t"{0}"')
+    _INTERPOLATION, _TEMPLATE_ITERATOR = type(_TEMPLATE.interpolations[0]), type(iter(_TEMPLATE))
+    _TEMPLATES = (_INTERPOLATION,)
+else:
+    _TEMPLATES = ()
+
+
+def rest_of_template(template):
+    """The iterator over a template."""
+    return iter(template)
+
+
+def _reduce_template_iterator(iterator):
+    """Reduce what goes over a template: to a template of what is left of it."""
+    strings, interpolations = map(list, map(copy.copy, gc.get_referents(iterator)))
+    # Strings and interpolations take turns, and a string is the last one.
+    parts = [part for pair in zip(interpolations, strings, strict=False) for part in pair]
+    if len(strings) > len(interpolations):
+        pairs = zip(strings, [*interpolations, ""], strict=False)
+        parts = [part for pair in pairs for part in pair]
+    return rest_of_template, (type(_TEMPLATE)(*parts),)
+
+
+# -----------------------------------------------------------------------------
+
 _ITERATORS = (map, filter, zip, enumerate, reversed, type(iter(int, 1)))
 
 REDUCERS = {
@@ -186,7 +217,10 @@ REDUCERS = {
     staticmethod: _reduce_wrapper,
     classmethod: _reduce_wrapper,
     property: _reduce_property,
+    **dict.fromkeys(_TEMPLATES, _reduce_parts),
 }
+if _TEMPLATES:
+    REDUCERS[_TEMPLATE_ITERATOR] = _reduce_template_iterator
 if super not in copyreg.dispatch_table:  # CPython has a reducer of its own since 3.14
     REDUCERS[super] = _reduce_super
 
@@ -212,7 +246,7 @@ def _refuse_copy(awaitable):
 
 COPIERS = {
     **dict.fromkeys((_WRAPPER, _ANEXT, *_core._AWAITABLES), _refuse_copy),
-    **dict.fromkeys(_ITERATORS, lambda iterator: iterator.__reduce__()),
+    **dict.fromkeys((*_ITERATORS, *_TEMPLATES), lambda obj: obj.__reduce__()),
     **dict.fromkeys((staticmethod, classmethod, property), lambda obj: ""),
 }
 
@@ -222,4 +256,6 @@ def _deepcopy(obj, memo):
     return copy._reconstruct(obj, memo, *reduce_builtin(obj))
 
 
-DEEP_COPIERS = dict.fromkeys((*_ITERATORS, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy)
+DEEP_COPIERS = dict.fromkeys(
+    (*_ITERATORS, *_TEMPLATES, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy
+)

@@ -30,13 +30,13 @@ class Main:
         constructor, args, attributes = _core._pack_function(function)[:3]
         names = self._unsent(function.__code__)
         state = (names, attributes)
-        return constructor, (*args[:3], self._namespace), state, None, None, _set_function
+        return constructor, (*args[:-1], self._namespace), state, None, None, _set_function
 
     def reduce_head(self, substitute, code):
         """Reduce the function of a frame, with the names that its code uses."""
         constructor, args = substitute.__reduce_ex__(4)
         state = (self._unsent(code), {})
-        return constructor, (*args[:3], self._namespace), state, None, None, _set_function
+        return constructor, (*args[:-1], self._namespace), state, None, None, _set_function
 
     def _unsent(self, code):
         """What the names that code uses mean, as far as the pickle doesn't have them yet."""

@@ -165,25 +165,46 @@ class _Inspector:
             if _MAKERS.get(_name(node)) == "generator":
                 if state is not None:
                     generators.append(self.generator(state))
-            elif _is_task(node, state):
-                tasks.append(self.task(node, state))
+            elif state is not None and _is_compact_task(node, _without_context(state)):
+                tasks.append(self.task(node, _without_context(state)))
+            elif state is not None and _is_old_task(node, state):
+                tasks.append(self.old_task(node, state))
         return Inspection(protocol, sealed, size, tuple(tasks), tuple(generators))
 
     # ---- tasks and generators
 
     def task(self, node, state):
-        flags, _, channel, fiber, call, *_ = (item.node for item in state.node.items)
+        header, *items = _items(state.node)
+        data = header.node.value
+        names = states.own_items(data)
+        own = dict(zip(names, items, strict=False))
+        frames = ()
+        if len(data) > 1:
+            found = states.frames(data[1:], items[len(names) :])
+            # They share the bytes: what doesn't belong to an item of a frame belongs to the task.
+            frames = tuple(self.frame(each) for each in found)
+        channel = own["channel"].node if "channel" in own else None
+        return self.saved_task(node, frames, channel, "func" in own, state.size)
+
+    def old_task(self, node, state):
+        _, _, channel, fiber, call, _ = (item.node for item in state.node.items)
         frames = ()
         if fiber.kind == "tuple":
-            frames = tuple(self.frame(item) for item in fiber.items[2:])
+            frames = tuple(
+                self.frame(_old_frame(item.node.items), item) for item in fiber.items[2:]
+            )
+        channel = channel if channel.kind == "call" else None
+        return self.saved_task(node, frames, channel, call.kind == "tuple", state.size)
+
+    def saved_task(self, node, frames, channel, is_new, size):
         status, blocked_on = "dead", ""
         if frames:
             status = "suspended"
-        elif call.kind == "tuple":
+        elif is_new:
             status = "new"
-        if channel.kind == "call":
+        if channel is not None:
             status, blocked_on = "blocked", self.channel(channel)
-        return SavedTask(_type_name(node), status, blocked_on, frames, state.size)
+        return SavedTask(_type_name(node), status, blocked_on, frames, size)
 
     def channel(self, node):
         number = self.channels.setdefault(id(node), len(self.channels) + 1)
@@ -196,35 +217,45 @@ class _Inspector:
 
     def generator(self, state):
         items = _items(state.node)
-        if len(items) < 1 + states.FRAME_VALUES:
+        if not items:
             raise ValueError("a generator has no frame")
-        return SavedGenerator(self.frame(state, 1), state.size)
+        if isinstance(items[0].node.value, bytes):
+            found = states.frames(items[0].node.value, items[1:])
+            if len(found) != 1:
+                raise ValueError("a generator has one frame")
+            return SavedGenerator(self.frame(found[0], state), state.size)
+        return SavedGenerator(self.frame(_old_frame(items[1:]), state), state.size)
 
     # ---- frames
 
-    def frame(self, item, begin=0):
-        parts = _items(item.node)[begin:]
-        if len(parts) < states.FRAME_VALUES:
-            raise ValueError("a frame has too few parts")
-        head, pc, nulls = (part.node for part in parts[: states.FRAME_EXTRA])
-        values = parts[states.FRAME_VALUES :]
-        if not isinstance(pc.value, int) or not isinstance(nulls.value, (int, bytes)):
-            raise ValueError("a frame doesn't say where it stands")
-        function, module, by, found = self.head(head)
+    def frame(self, frame, item=None):
+        head, digest, path = frame.head.node, frame.digest, frame.path
+        if digest is not None:
+            path = "" if path is None else path.node.value
+            function, module, by, found = self.refer(head, digest, path)
+        else:
+            function, module, by, found = self.head(head)
         code, unchanged = found
         line = None
-        if by == "reference":
-            pc, offset = states.place(pc.value)
-            if code is not None and offset is not None:
-                line = code.first_line + offset
-        elif code is not None:
-            line = code.line(pc.value)
+        if code is not None:
+            line = code.line(frame.pc) if by == "value" else None
+            if frame.line is not None:
+                line = code.first_line + frame.line
         names = code.variables if code is not None and unchanged else None
-        variables, stack = _values(values, nulls.value, names)
+        variables, stack = _values(frame.values, names)
         file = None if code is None else code.filename
-        source = _source_line(file, line)
+        size = item.size if item is not None else sum(part.size for part in _parts(frame))
         return SavedFrame(
-            function, module, file, line, source, by, unchanged, variables, stack, item.size
+            function,
+            module,
+            file,
+            line,
+            _source_line(file, line),
+            by,
+            unchanged,
+            variables,
+            stack,
+            size,
         )
 
     def head(self, node):
@@ -236,24 +267,24 @@ class _Inspector:
     def find_code(self, node):
         if node.kind == "call":
             parts = _items(node.args)
-            if _name(node) in ((_CORE, "_load_function"), (_CORE, "_new_function")):
-                data, home = parts[2].node.value, parts[3].node
+            name = _name(node)
+            if name in _BY_VALUE:
+                data, home = parts[-2].node.value, parts[-1].node
                 module = home.value if isinstance(home.value, str) else None
-                code = marshalled.read_code(data)
+                read = marshalled.read_packed if len(parts) == 2 else marshalled.read_code
+                code = read(data)
                 return code.qualname, module, "value", (code, True)
-            if _name(node) == (_CORE, "_load_referred_function"):
-                return self.refer(parts)
+            if name == (_CORE, "_load_referred_function"):
+                return self.refer(*_reference(parts))
         if node.kind == "tuple":
-            return self.refer(node.items)
+            return self.refer(*_reference(node.items))
         module, name = _global(node)
         return name, module, "value", (sources.find(module, name, None, ""), True)
 
-    def refer(self, parts):
-        digest = parts[1].node.value
-        path = parts[2].node.value if len(parts) > 2 else ""
+    def refer(self, anchor, digest, path):
         if not isinstance(digest, bytes) or not isinstance(path, str):
             raise ValueError("a reference has no digest")
-        module, name = _global(parts[0].node)
+        module, name = _global(anchor)
         code = sources.find(module, name, digest, path)
         inside = "".join(f".<locals>.{s}" for s in path.split("/") if s[:1] not in ("", "."))
         function = name + inside if code is None else code.qualname
@@ -261,7 +292,33 @@ class _Inspector:
         return function, module, "reference", (code, unchanged)
 
 
-_SETTERS = {("pickletask.flat", "set_state"), (_CORE, "_set_generator")}
+def _reference(items):
+    """The parts of a reference: node, digest, path."""
+    return items[0].node, items[1].node.value, items[2].node.value if len(items) > 2 else ""
+
+
+def _old_frame(parts):
+    """The Frame in a state of format 2 or 1."""
+    if len(parts) < states.OLD_VALUES:
+        raise ValueError("a frame has too few parts")
+    pc, nulls = (parts[at].node.value for at in (states.OLD_PC, states.OLD_NULLS))
+    if not isinstance(pc, int) or not isinstance(nulls, (int, bytes)):
+        raise ValueError("a frame doesn't say where it stands")
+    head = parts[states.OLD_HEAD]
+    return states.old_frame(
+        head, pc, nulls, parts[states.OLD_VALUES :], by_reference=head.node.kind == "tuple"
+    )
+
+
+def _parts(frame):
+    """The items of a frame, each of them once."""
+    found = {id(frame.head): frame.head}
+    found |= {id(item): item for value in frame.values for item in value.items}
+    return found.values()
+
+
+_BY_VALUE = {("pickletask", "_f"), (_CORE, "_load_function"), (_CORE, "_new_function")}
+_SETTERS = {("pickletask.flat", "set_state"), ("pickletask", "_g"), (_CORE, "_set_generator")}
 
 
 def _late_states(nodes):
@@ -269,7 +326,7 @@ def _late_states(nodes):
     for node in nodes:
         if node.kind == "call" and _name(node) in _SETTERS:
             args = _items(node.args)
-            if len(args) > 1:
+            if len(args) > 1 and args[0].node.kind == "call":
                 yield id(args[0].node), args[1]
 
 
@@ -294,14 +351,34 @@ def _global(node):
     raise ValueError("a frame's function has no name")
 
 
-def _is_task(node, state):
+_TASKS = {("pickletask", "_t"), ("pickletask", "tasklet"), (_CORE, "tasklet")}
+
+
+def _without_context(state):
+    """The state of a tasklet that may be followed by its context."""
+    items = _items(state.node)
+    return items[0] if len(items) == 2 and items[0].node.kind == "tuple" else state
+
+
+def _is_compact_task(node, state):
     """Is it a call that makes a tasklet, of whatever subclass?"""
-    if state is None:
+    items = _items(state.node)
+    if not items or not isinstance(items[0].node.value, bytes) or not items[0].node.value:
         return False
+    data = items[0].node.value
+    return _name(node) in _TASKS or (
+        not _items(node.args)
+        and (len(data) == 1 or data[1] >> 5 == states.FORMAT)
+        and len(states.own_items(data)) < len(items)
+    )
+
+
+def _is_old_task(node, state):
+    """The same with a state of format 2 or 1."""
     items = _items(state.node)
     if len(items) != 6 or not isinstance(items[0].node.value, int):
         return False
-    if _name(node) in (("pickletask", "tasklet"), (_CORE, "tasklet")):
+    if _name(node) in _TASKS:
         return True
     fiber = _items(items[3].node)
     return len(fiber) > 2 and isinstance(fiber[0].node.value, int)
@@ -310,13 +387,17 @@ def _is_task(node, state):
 # ---- values -----------------------------------------------------------------
 
 
-def _values(items, nulls, names):
+def _values(values, names):
     """The values of a frame: (locals, stack). Without names it can't be told which is which."""
     variables, stack = [], []
-    for number, item in zip(states.slots(nulls, len(items)), items, strict=True):
+    for number, items, is_loop in values:
         name = f"slot[{number}]" if names is None else states.slot_name(names, number)
-        node = _contents(item.node)
-        value = SavedValue(name, _type_name(node), item.size, _repr(node))
+        size = sum(item.size for item in items)
+        if is_loop:
+            value = SavedValue(name, "iterator", size, "")
+        else:
+            node = _contents(items[0].node)
+            value = SavedValue(name, _type_name(node), size, _repr(node))
         (variables if names is None or number < len(names) else stack).append(value)
     return tuple(variables), tuple(stack)
 
@@ -334,6 +415,9 @@ def _contents(node):
 
 # How functions that make objects are named in the types of these.
 _MAKERS = {
+    ("pickletask", "_t"): "pickletask.tasklet",
+    ("pickletask", "_g"): "generator",
+    ("pickletask", "_f"): "function",
     **{
         (_CORE, f"_new_{state}generator"): "generator"
         for state in ("", "closed_", "stepped_", "closing_")

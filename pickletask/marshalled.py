@@ -7,7 +7,9 @@ values instead, and raises ValueError for whatever isn't right.
 import struct
 import zlib
 
-__all__ = ["Code", "read_code"]
+from pickletask import _core
+
+__all__ = ["Code", "read_code", "read_packed"]
 
 _FLAG_REF = 0x80
 _DEEPEST = 150
@@ -62,16 +64,30 @@ class Code:
 def read_code(data):
     """Return the Code in the data of a pickle, which may be compressed; raises ValueError."""
     if data[:1] == b"\x78":
-        data = _decompress(data)
+        data = _decompress(data, zlib.decompressobj())
+    return _code(data)
+
+
+def _code(data):
+    """The Code in marshalled data."""
     value = _Reader(data).value(0)
     if not isinstance(value, Code):
         raise ValueError("the data are not those of code")
     return value
 
 
-def _decompress(data):
-    """What is in a zlib stream, if it isn't too much."""
-    decompressor = zlib.decompressobj()
+def read_packed(packed):
+    """The same for packed code: the minor version and a bit, 8 bytes of a digest, and the data."""
+    if not isinstance(packed, bytes) or len(packed) < 10:
+        raise ValueError("the data of code are truncated")
+    data = packed[9:]
+    if packed[0] & 0x80:
+        data = _decompress(data, zlib.decompressobj(-zlib.MAX_WBITS, _core._DICTIONARY))
+    return _code(data)
+
+
+def _decompress(data, decompressor):
+    """What is in a stream of zlib, if it isn't too much."""
     try:
         plain = decompressor.decompress(data, _LARGEST)
     except zlib.error as error:

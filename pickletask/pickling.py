@@ -81,6 +81,11 @@ def _deepcopy(original, memo):
     return _rebuild(original, reduced, memo, functools.partial(copy.deepcopy, memo=memo))
 
 
+def _deepcopy_iterator(iterator, memo):
+    """Copy an iterator of itertools with the local functions that it holds."""
+    return copy._reconstruct(iterator, memo, *_core._reduce_iterator(iterator))
+
+
 def _copy_generator(generator):
     """Refuse: two generators can't go on with the same frame."""
     raise TypeError(
@@ -101,12 +106,17 @@ class _Copiers(collections.ChainMap):
 
 
 _COPIERS = _Copiers(
-    {**dict.fromkeys(_GENERATORS, _copy_generator), **builtin_types.COPIERS},
+    {
+        **dict.fromkeys(_GENERATORS, _copy_generator),
+        **dict.fromkeys(_core._ITERATORS, _core._copy_iterator),
+        **builtin_types.COPIERS,
+    },
     copyreg.dispatch_table,
 )
 _DEEP_COPIERS = {
     contextvars.Context: contexts.copy_context,
     **dict.fromkeys((*_GENERATORS, *_core._AWAITABLES, types.FrameType), _deepcopy),
+    **dict.fromkeys(_core._ITERATORS, _deepcopy_iterator),
     **builtin_types.DEEP_COPIERS,
 }
 
@@ -314,8 +324,9 @@ class Pickler(_Explaining):
             reduced = _core._override_by_reference(task)
         if reduced is NotImplemented:
             reduced = task.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        cls, args, state = reduced
-        return cls, args, (*state, _core._context_of(task))
+        context = _core._context_of(task)
+        maker, args, state = reduced
+        return maker, args, state if context is None else (state, context)
 
     def _reduce_function(self, function):
         """Reduce a function: by name, reference or value."""
@@ -412,7 +423,7 @@ def _dumps(obj, protocol, options):
         return _dumps_quickly(obj, protocol, code)
     file = io.BytesIO()
     Pickler(file, protocol, **options).dump(obj)
-    return _unframe(file.getvalue())
+    return _core._shorten(file.getvalue())
 
 
 def _dumps_quickly(obj, protocol, code):
@@ -426,7 +437,7 @@ def _dumps_quickly(obj, protocol, code):
         pickler.output.clear()
         pickler.clear_memo()
         _idle[code, protocol] = pickler
-    return _unframe(data)
+    return _core._shorten(data)
 
 
 def _dumps_flat(obj, protocol, options):
@@ -439,15 +450,4 @@ def _dumps_flat(obj, protocol, options):
     pickler = Pickler(file, protocol, **options)
     pickler._queue = queue
     pickler.dump(flat.Flat(obj, queue))
-    return _unframe(file.getvalue())
-
-
-def _unframe(data):
-    """A pickle without its frame, if it has one only.
-
-    Frames let an unpickler read a file in large pieces; small pickles are half as large again.
-    """
-    if len(data) < _SMALL and data[2:3] == pickle.FRAME:
-        if int.from_bytes(data[3:11], "little") == len(data) - 11:
-            return data[:2] + data[11:]
-    return data
+    return _core._shorten(file.getvalue())

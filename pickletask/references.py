@@ -32,6 +32,9 @@ _PARTS = {
 _TOTAL = 6
 _VERSION = "Python minor version"
 _SIZE = 1 + sum(_PARTS.values()) + _TOTAL
+# References in the frames of tasks have the last bytes of the digest cut off: with those of the
+# part that changes, 40 bits are left to tell one code from another one.
+_LEAST = _SIZE - 2
 
 # What decorators and descriptors keep of the function they wrap.
 _INNER = ("__func__", "fget", "fset", "fdel", "func", "__wrapped__")
@@ -102,6 +105,11 @@ def _differences(old, new):
         at += size
     # The hashes of parts are short: what has changed may keep its own by chance, not the total's.
     return tuple(found) or ("code",)
+
+
+def is_same(saved, code):
+    """Is a digest that was saved that of a code object?"""
+    return len(saved) >= _LEAST and _core._digest(code)[: len(saved)] == saved
 
 
 # ---- making -----------------------------------------------------------------
@@ -273,6 +281,11 @@ def on_code_changed(hook):
     as many values be on its stack.  Otherwise loading raises CodeChangedError.  Exceptions of the
     hook end the loading.
 
+    :func:`pickletask.loads` also asks when a function or class isn't there any more that a pickle
+    names; ``change.code`` is None then.  The function that the hook returns takes its place, and
+    the hook is asked again if a task has to go on in its code.  The stock unpickler raises
+    AttributeError.
+
     Returns the hook that was set before, or None.  Raises TypeError if HOOK is neither callable nor
     None.  The hook is that of the process.
     """
@@ -281,6 +294,23 @@ def on_code_changed(hook):
         raise TypeError(f"the hook must be callable or None, not {type(hook).__name__}")
     old, _hook = _hook, hook
     return old
+
+
+def supply(module, name):
+    """Return the function that the hook supplies for a name that isn't there any more, or None."""
+    change = CodeChange(module, name, ("path",), None)
+    supplied = None if _hook is None else _hook(change)
+    if supplied is not None and type(supplied) is not types.FunctionType:
+        raise TypeError(
+            f"the hook of on_code_changed() must return a function for {name!r}, which isn't in "
+            f"module {module!r} any more, or None; not {type(supplied).__name__}"
+        )
+    return supplied
+
+
+def has_hook():
+    """Has on_code_changed() been told whom to ask?"""
+    return _hook is not None
 
 
 def follow(reference):
@@ -292,10 +322,9 @@ def follow(reference):
     anchor, saved, path = _check(reference)
     function, code, lost = walk(anchor, path)
     if lost is None:
-        now = _core._digest(code)
-        if now == saved:
+        if is_same(saved, code):
             return code, function.__globals__, False
-        what = _differences(saved, now)
+        what = _differences(saved, _core._digest(code))
     else:
         what = ("path",)
     module, qualname = anchor.__module__, _qualname(anchor, path, code)
@@ -312,7 +341,7 @@ def _check(reference):
         anchor, saved, path = *reference, *[""][: 3 - len(reference)]
         if (
             isinstance(saved, bytes)
-            and len(saved) == _SIZE
+            and _LEAST <= len(saved) <= _SIZE
             and isinstance(path, str)
             and isinstance(getattr(anchor, "__module__", None), str)
             and isinstance(getattr(anchor, "__qualname__", None), str)
@@ -393,9 +422,9 @@ def _migrate(change, saved, supplied, function):
             f"the hook of on_code_changed() must return a function for {change.qualname!r}: "
             "nothing is there that has globals"
         )
-    now = _core._digest(code)
-    what = () if now == saved else _differences(saved, now)
+    same = is_same(saved, code)
+    what = () if same else _differences(saved, _core._digest(code))
     for part in (_VERSION, "local variables"):
         if part in what:
             raise _changed(change, None, f"; what the hook supplied differs in its {part}")
-    return code, function.__globals__, now != saved
+    return code, function.__globals__, not same

@@ -5,7 +5,7 @@ import sys
 import types
 import warnings
 
-from pickletask import _core, references, states
+from pickletask import references, states
 
 __all__ = ["find"]
 
@@ -42,7 +42,12 @@ def find(module, name, digest, path):
     code = _imported(module, name, path)
     if code is None:
         code = _compiled(module, name, digest, path)
-    return None if code is None else Found(code, digest in (None, _core._digest(code)))
+    return None if code is None else Found(code, _has_digest(code, digest))
+
+
+def _has_digest(code, digest):
+    """Is it code with this digest, or with any?"""
+    return digest is None or references.is_same(digest, code)
 
 
 def _imported(module, name, path):
@@ -73,7 +78,7 @@ def _compiled(module, name, digest, path):
     steps = [step for step in path.split("/") if step[:1] not in ("", ".")]
     named = None
     for code in references.inner_codes(top):
-        if digest is not None and _core._digest(code) == digest:
+        if digest is not None and _has_digest(code, digest):
             return code
         if code.co_qualname == name and not path:
             named = code

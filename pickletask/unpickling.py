@@ -5,6 +5,7 @@ Tasks need no unpickler of their own.  This one restricts what a pickle may name
 
 import io
 import pickle
+import sys
 
 from pickletask import envelope
 from pickletask.errors import SealError
@@ -52,7 +53,7 @@ class Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         """Return the function or class with this name; raises NotAllowedError if it may not be."""
         if self._policy is None:
-            return super().find_class(module, name)
+            return self._find(module, name)[0]
         if self._fix_imports:
             # As pickle does for the protocols of Python 2: what is checked must be what is loaded.
             import _compat_pickle
@@ -60,9 +61,32 @@ class Unpickler(pickle.Unpickler):
             module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
             module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         defined_in = self._policy.check(module, name)
-        found = super().find_class(module, name)
-        self._policy.check_found(module, name, found, defined_in)
+        found, is_there = self._find(module, name)
+        if is_there:
+            self._policy.check_found(module, name, found, defined_in)
         return found
+
+    def _find(self, module, name):
+        """What a name means, or what the hook of on_code_changed() says; and whether it's there."""
+        try:
+            return super().find_class(module, name), True
+        except (AttributeError, ImportError):
+            supplied = _references().supply(module, name) if _has_hook() else None
+            if supplied is None:
+                raise
+        return supplied, False
+
+
+def _references():
+    """The module for code by reference, which is not needed for anything else."""
+    from pickletask import references
+
+    return references
+
+
+def _has_hook():
+    """Is there a hook to be asked about names that aren't there any more?"""
+    return "pickletask.references" in sys.modules and _references().has_hook()
 
 
 def load(file, *, key=None, allow=None, **options):
@@ -73,7 +97,7 @@ def load(file, *, key=None, allow=None, **options):
     if key is not None:
         return loads(envelope.read(file, key), allow=allow, **options)
     try:
-        if allow is None:
+        if allow is None and not _has_hook():
             return pickle.load(file, **options)
         return Unpickler(file, allow=allow, **options).load()
     except pickle.UnpicklingError as error:
@@ -100,7 +124,7 @@ def loads(data, /, *, key=None, allow=None, **options):
         data = envelope.unseal(data, key)
     elif envelope.is_sealed(data):
         raise _needs_key()
-    if allow is None:
+    if allow is None and not _has_hook():
         return pickle.loads(data, **options)
     return Unpickler(io.BytesIO(data), allow=allow, **options).load()
 

@@ -88,11 +88,10 @@ def _path(open):
 
 def _step(outer, inner):
     """What there is to say about the step from one object to another inside of it: a list."""
-    if type(outer) is tuple:
-        for begin in 0, 1:
-            code = _code_of(outer[begin]) if len(outer) >= begin + states.FRAME_VALUES else None
-            if code is not None:
-                return _frame_step(code, outer[begin:], inner)
+    if type(outer) is tuple and outer and type(outer[0]) is bytes:
+        found = _frame_step(outer, inner)
+        if found is not None:
+            return found
     keys = ()
     if type(outer) is dict:
         keys = (key for key, value in outer.items() if value is inner and key is not inner)
@@ -101,26 +100,45 @@ def _step(outer, inner):
     return [f"[{key!r}]" for key in list(keys)[:1]]
 
 
-def _frame_step(code, state, inner):
-    """The step from a frame's state to a value."""
-    pc = state[states.FRAME_PC]
-    line = states.place(pc)[1] if type(state[0]) is tuple else None
+def _frame_step(state, inner):
+    """The step from the state of a task or generator to what is in a frame; None if it is none."""
+    for first, own in (1, None), (0, ()):
+        data, items = state[0], state[1:]
+        try:
+            own = states.own_items(data) if own is None else own
+            frames = states.frames(data[first:], items[len(own) :])
+        except (ValueError, IndexError):
+            continue
+        for frame in frames:
+            found = _value_step(frame, inner)
+            if found is not None:
+                return found
+    return None
+
+
+def _value_step(frame, inner):
+    """The step to a value of a frame, or None if it isn't there."""
+    number = next((n for n, items, _ in frame.values if any(i is inner for i in items)), None)
+    code = _code_of(frame)
+    if code is None or (number is None and frame.head is not inner):
+        return None
+    line = frame.line
     if line is None:
-        line = next(itertools.islice(code.co_positions(), pc, None))[0]
+        line = next(itertools.islice(code.co_positions(), frame.pc, None))[0]
     else:
         line += code.co_firstlineno
-    frame = f"frame {code.co_qualname!r} at {code.co_filename}:{line}"
-    values = state[states.FRAME_VALUES :]
-    at = next((i for i, value in enumerate(values) if value is inner), None)
-    if at is None:
-        return [frame]
-    number = states.slots(state[states.FRAME_NULLS], len(values))[at]
+    where = f"frame {code.co_qualname!r} at {code.co_filename}:{line}"
+    if number is None:
+        return [where]
     name = states.slot_name(states.variables(code), number)
-    return [frame, f"local {name!r}" if "[" not in name else name]
+    return [where, f"local {name!r}" if "[" not in name else name]
 
 
-def _code_of(head):
-    """The code of a frame's head, or None if it is none."""
+def _code_of(frame):
+    """The code of a frame, or None if it can't be told."""
+    head = frame.head
+    if frame.digest is not None:
+        head = (head, frame.digest, *(() if frame.path is None else (frame.path,)))
     if type(head) is _core._Substitute and head.head is not None:
         return head.head[0]
     if type(head) is tuple and len(head) in (2, 3) and isinstance(head[1], bytes):

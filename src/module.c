@@ -12,6 +12,28 @@ core_check_interpreter(PyObject *module, PyObject *unused)
     return interp_is_main() < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+PyObject *
+module_add_maker(PyObject *module, const char *name, newfunc make)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_new, make},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = name,
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+    PyObject *type = PyType_FromSpec(&spec);
+
+    if (type != NULL
+        && PyModule_AddObjectRef(module, strchr(name, '.') + 1, type) < 0)
+    {
+        Py_CLEAR(type);
+    }
+    return type;
+}
+
 static PyMethodDef functions[] = {
     {"_check_interpreter", core_check_interpreter, METH_NOARGS,
      PyDoc_STR("Raise ImportError in a subinterpreter.")},

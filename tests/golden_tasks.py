@@ -103,3 +103,11 @@ def enter():
 
 def add():
     return Box.__new__(Box) + Other.__new__(Other)
+
+
+def walk(items):
+    """Loops over a list in a variable, a tuple that is in none, and a range."""
+    for item in items:
+        for letter in ("a", "b"):
+            for number in range(1, 6, 2):
+                pickletask.schedule_remove((item, letter, number))

@@ -278,13 +278,10 @@ def test_empty_step_is_closed():
 
 
 def test_step_of_another_generator_is_no_receiver(mode):
-    state = list(pickle.loads(pickle.dumps(begin(wait_in_a_step, []).__reduce_ex__(4)[2])))
-    frames = list(state[3])
-    for number, frame in enumerate(frames[2:], 2):
-        frames[number] = tuple(
-            count(1).asend(None) if type(item) is type(count(1).asend(None)) else item
-            for item in frame
-        )
-    state[3] = tuple(frames)
+    kind = type(count(1).asend(None))
+    state = tuple(
+        count(1).asend(None) if type(item) is kind else item
+        for item in pickle.loads(pickle.dumps(begin(wait_in_a_step, []).__reduce_ex__(4)[2]))
+    )
     with pytest.raises(pickletask.CorruptStateError, match="doesn't wait for what it called"):
-        pickletask.tasklet().__setstate__(tuple(state))
+        pickletask.tasklet().__setstate__(state)

@@ -5,6 +5,7 @@ operators.py, and with those of boundaries.py, some of which are refused.
 """
 
 import gc
+import operator
 import pickle
 import sys
 import traceback
@@ -14,7 +15,7 @@ import pytest
 from programs import begin
 
 import pickletask
-from pickletask import _bridges, _conversions, _core, schedule_remove
+from pickletask import _bridges, _conversions, _core, schedule_remove, states
 
 # As in test_pickling.py.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -157,12 +158,28 @@ def test_repeated_saving_adds_nothing(mode):
     for _ in range(3):
         task = copied(task)
     assert len(pickle.dumps(task)) == size
-    assert len(state_of(task)) == len(state_of(begin(make, [])))
+    assert len(parts_of(task)) == len(parts_of(begin(make, [])))
 
 
-def state_of(task):
-    """The state of a task's fiber: format, exception, frames (docs/format.rst)."""
-    return task.__reduce_ex__(4)[2][3]
+def parts_of(task):
+    """A task's state in parts, pairs of bytes and items: its own, and those of its frames."""
+    header, *items = task.__reduce_ex__(4)[2]
+    reader = states._Reader(header, items)
+    own = reader.take(len(states.own_items(header)))
+    minor = reader.bytes(2)[1] % 32
+    found = [(header[:2], own)]
+    while reader.left():
+        begin, left = reader.at, operator.length_hint(reader.items)
+        states._frame(reader, minor)
+        end = len(items) - operator.length_hint(reader.items)
+        found.append((header[begin : reader.at], items[len(items) - left : end]))
+    assert operator.length_hint(reader.items) == 0
+    return found
+
+
+def state_of(parts):
+    """The state of a task that consists of these."""
+    return (b"".join(part for part, _ in parts), *(item for _, items in parts for item in items))
 
 
 def test_task_in_specialised_init_can_be_soft():
@@ -264,24 +281,28 @@ def order(thing):
         return 1
 
 
+def loaded(state):
+    """The state with the objects that a pickle would bring."""
+    return pickle.loads(pickle.dumps(state))
+
+
 @pytest.mark.parametrize("function", [ask, ask_not, contain, loop, order])
 def test_result_that_the_interpreter_relies_on_needs_its_bridge(function):
     """Without it any value could get where the interpreter expects a bool or an iterator."""
     task = begin(function, Truthful())
     try:
-        state = task.__reduce_ex__(4)[2]
+        parts = parts_of(task)
     except pickletask.NotPicklableError:
         pytest.skip("this version of CPython does it in another way")
-    state = pickle.loads(pickle.dumps(state))
-    frames = state[3]
-    assert len(frames) == 5, frames
+    assert len(parts) == 4, parts
     if function is order and sys.version_info < (3, 13):
         pytest.skip("a comparison makes any object")
-    damaged = (*state[:3], frames[:3] + frames[4:], *state[4:])
+    bridge = parts.pop(2)
     with pytest.raises(pickletask.CorruptStateError, match="doesn't wait for what it called"):
-        pickletask.tasklet().__setstate__(damaged)
+        pickletask.tasklet().__setstate__(loaded(state_of(parts)))
+    parts.insert(2, bridge)
     fresh = pickletask.tasklet()
-    fresh.__setstate__(state)
+    fresh.__setstate__(loaded(state_of(parts)))
     fresh.remove()
     fresh.run()
     assert not fresh.alive

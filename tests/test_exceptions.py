@@ -204,9 +204,7 @@ def test_exceptions_that_copyreg_knows_are_reduced_by_it():
 
 
 def test_exceptions_without_relations_are_left_to_pickle():
-    assert pickletask.dumps(ValueError(1), 4) == pickle.dumps(ValueError(1), 4).replace(
-        pickle.dumps(ValueError(1), 4)[2:11], b""
-    )
+    assert pickletask.dumps(ValueError(1), 4) == _core._shorten(pickle.dumps(ValueError(1), 4))
 
 
 @ways

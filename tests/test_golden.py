@@ -1,5 +1,6 @@
 """Pickles that an earlier pickletask wrote, in golden/: they load, and go on as they did then."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -72,6 +73,17 @@ def check_job(task):
         letters.append(task.tempval)
         task.run()
     assert (letters, task.word) == (["a", "b", "c"], "abc")
+
+
+def check_walk(task):
+    for expected in itertools.product([1, 2], "ab", [1, 3, 5]):
+        assert task.tempval == expected
+        if expected == (1, "a", 3):
+            # What the task goes over is its own variable.
+            task.frame.f_locals["items"].append(3)
+        task.run()
+    assert task.tempval == (3, "a", 1)
+    task.kill()
 
 
 def check_boundaries(tasks):

@@ -308,6 +308,7 @@ def test_nothing_is_run_and_nothing_is_imported(tmp_path, monkeypatch):
         for name in ("sinister", "wicked.inner"):
             old = b"\x8c" + bytes([len(__name__)]) + __name__.encode()
             hostile = data.replace(old, b"\x8c" + bytes([len(name)]) + name.encode())
+            hostile = hostile.replace(f"c{__name__}\n".encode(), f"c{name}\n".encode())
             assert hostile != data
             (saved,) = pickletask.inspect(hostile).tasks
             assert saved.frames[0].module == name

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import pickletask
 from pickletask import CorruptStateError, _core
 
 MINOR = sys.version_info[1]
@@ -78,6 +79,11 @@ def rest(iterator):
     return items
 
 
+def local_copy(iterator):
+    """A copy by way of a pickle that takes local functions."""
+    return pickle.loads(pickletask.dumps(iterator))
+
+
 def skip_what_cpython_loses(kind):
     """Skip what CPython's own reducers, until 3.13, don't get right."""
     if MINOR < 14 and kind in ("accumulate_none", "combinations_zero", "count_large"):
@@ -112,6 +118,35 @@ def test_deep_copy_goes_on_where_it_was(kind):
             next(iterator, None)
         twin = copy.deepcopy(iterator)
         assert rest(twin) == rest(iterator), steps
+
+
+@pytest.mark.filterwarnings("ignore:.*itertools:DeprecationWarning")
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy, local_copy])
+def test_copies_share_local_functions(make_copy):
+    """Shallow ones share what they go over, too; deep ones, and pickles, have their own cells."""
+    limit = 2
+
+    def is_low(number):
+        return number < limit
+
+    def add(one, other):
+        return one + other + limit
+
+    made = {
+        itertools.accumulate([1, 1, 1], add): [1, 4, 7],
+        itertools.dropwhile(is_low, [1, 2, 1]): [2, 1],
+        itertools.filterfalse(is_low, [1, 2, 3]): [2, 3],
+        itertools.groupby([1, 2, 3], is_low): [(True, [1]), (False, [2, 3])],
+        itertools.starmap(add, [(1, 2), (3, 4)]): [5, 9],
+        itertools.takewhile(is_low, [1, 0, 2]): [1, 0],
+    }
+    for iterator, expected in made.items():
+        assert rest(make_copy(iterator)) == expected, iterator
+    iterator = itertools.starmap(add, [(1, 2)])
+    twin = make_copy(iterator)
+    limit = 10
+    shared = make_copy is copy.copy or (make_copy is copy.deepcopy and MINOR < 14)
+    assert list(twin) == [13 if shared else 5]
 
 
 @pytest.mark.skipif(MINOR < 14, reason="CPython's own reducers lose what has been read of a group")

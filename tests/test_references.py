@@ -3,9 +3,11 @@
 import functools
 import importlib
 import inspect
+import io
 import pickle
 import sys
 import textwrap
+import types
 
 import pytest
 
@@ -330,11 +332,11 @@ def test_exception_table_and_minor_version_are_parts_of_the_digest(module):
     sys.modules["moving"].work.__code__ = changed
     with pytest.raises(CodeChangedError, match="its exception table differs"):
         pickle.loads(data)
-    digest = _core._digest(code)
-    other = bytes([digest[0] + 1]) + digest[1:]
     sys.modules["moving"].work.__code__ = code
+    # Before the digest, the state has a byte with the format and the version, and flags.
+    at = data.index(_core._digest(code)[1:12]) - 2
     with pytest.raises(CodeChangedError, match="its Python minor version differs"):
-        pickle.loads(data.replace(digest, other))
+        pickle.loads(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
 
 
 def test_vanished_inner_code_is_a_change(module):
@@ -505,13 +507,65 @@ def test_hook_may_refuse_or_fail(module):
         pickletask.on_code_changed(1)
 
 
+def test_hook_is_asked_for_a_name_that_is_gone(module):
+    data = refer(suspend(module().work, 2))
+    renamed = module(SOURCE.replace("def work", "def job")).job
+    for load in pickle.loads, pickletask.loads:
+        with pytest.raises(AttributeError, match="work"):
+            load(data)
+    asked = []
+
+    def hook(change):
+        asked.append((change.module, change.qualname, change.what, change.code))
+        return renamed
+
+    pickletask.on_code_changed(hook)
+    loads = (
+        pickletask.loads,
+        lambda data: pickletask.load(io.BytesIO(data)),
+        lambda data: pickletask.loads(data, allow=["moving.work"]),
+    )
+    for load in loads:
+        asked.clear()
+        task = load(data)
+        assert asked[0] == ("moving", "work", ("path",), None)
+        assert asked[1][1:] == ("job", ("names",), renamed.__code__)
+        assert task.frame.f_code is renamed.__code__
+        task.kill()
+    with pytest.raises(AttributeError, match="work"):
+        pickle.loads(data)
+
+
+def test_hook_that_supplies_nothing_for_a_name_leaves_the_error(module):
+    data = refer(suspend(module().work, 2))
+    module("")
+    pickletask.on_code_changed(lambda change: change.code)
+    with pytest.raises(AttributeError, match="work"):
+        pickletask.loads(data)
+    pickletask.on_code_changed(lambda change: int)
+    with pytest.raises(TypeError, match="must return a function for 'work', which isn't in module"):
+        pickletask.loads(data)
+
+
+def test_hook_is_asked_for_a_module_that_is_gone(module, tmp_path):
+    data = refer(suspend(module().work, 2))
+    work = sys.modules.pop("moving").work
+    (tmp_path / "moving.py").unlink()
+    with pytest.raises(ModuleNotFoundError):
+        pickletask.loads(data)
+    pickletask.on_code_changed(lambda change: work)
+    task = pickletask.loads(data)
+    assert task.frame.f_code is work.__code__
+    task.kill()
+
+
 def test_hook_can_not_start_the_task_that_is_being_restored(module):
     task = suspend(module().work, 2)
     data = refer(task)
-    *before, (*parts, frame), call, attributes = task.__reduce_ex__(0x100 | 4)[2]
+    state = task.__reduce_ex__(0x100 | 4)[2]
+    (work,) = (item for item in state if isinstance(item, types.FunctionType))
     changed = module(SOURCE.replace("1000 *", "1100 *")).work
-    frame = ((changed, frame[0][1]), *frame[1:])
-    state = (*before, (*parts, frame), call, attributes)
+    state = tuple(changed if item is work else item for item in state)
     target = tasklet()
 
     def hook(change):

@@ -151,11 +151,17 @@ const fiber_hooks *fiber_get_hooks(void);
  * used by the objects around fibers, which do not know that layer. */
 typedef struct {
     /* A suspended fiber as plain, picklable state, with its code by reference
-     * or by value. New reference, or NULL with an exception. */
-    PyObject *(*capture)(fiber *f, int by_reference);
-    /* Makes a new fiber soft with such a state. 0, or -1 with an exception,
-     * and nothing changed. */
-    int (*rebuild)(fiber *f, PyObject *state);
+     * or by value: a tuple of bytes, which begin with one of the caller's, the
+     * caller's own items, and those of the fiber. New reference, or NULL with
+     * an exception. */
+    PyObject *(*capture)(fiber *f, int by_reference, unsigned char first,
+                         PyObject *const *own, int count);
+    /* Makes a new fiber soft with such a state, in which there are so many
+     * items of the caller's. 0, or -1 with an exception, and nothing
+     * changed. */
+    int (*rebuild)(fiber *f, PyObject *state, int count);
+    /* The same with a state of format 2 or 1, which has its fiber apart. */
+    int (*rebuild_old)(fiber *f, PyObject *frames);
     /* The value, or what is to be pickled in its place. New reference, or
      * NULL with an exception. */
     PyObject *(*substitute)(PyObject *value);

@@ -41,6 +41,8 @@
 #define INTERP_HAS_BATCHED 1
 #define INTERP_BATCHED_IS_STRICT 0
 #define INTERP_PAIRWISE_HAS_RESULT 0
+/* Does the iterator of a range count what it has passed? */
+#define INTERP_RANGE_INDEX 0
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 1

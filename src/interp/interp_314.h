@@ -45,6 +45,8 @@
 #define INTERP_HAS_BATCHED 1
 #define INTERP_BATCHED_IS_STRICT 1
 #define INTERP_PAIRWISE_HAS_RESULT 1
+/* Does the iterator of a range count what it has passed? */
+#define INTERP_RANGE_INDEX 0
 
 /* Does a function's frame keep the dict that locals() has made? */
 #define INTERP_KEEPS_LOCALS 0

@@ -222,7 +222,7 @@ awaitables_maker(PyGenObject *gen)
                      ? REBUILD_STEPPED
                      : 0;
     }
-    return Py_NewRef(new_generators[state]);
+    return new_generators[state];
 }
 
 static PyObject *
@@ -283,7 +283,7 @@ int
 awaitables_setup(PyObject *module)
 {
     static const char *const makers[REBUILD_STATES] = {
-        "_new_generator", "_new_closed_generator", "_new_stepped_generator",
+        NULL, "_new_closed_generator", "_new_stepped_generator",
         "_new_closing_generator",
     };
     const awaitable_types *known = &awaitable_known;
@@ -295,7 +295,7 @@ awaitables_setup(PyObject *module)
     {
         new_awaitable = PyObject_GetAttrString(module, "_new_awaitable");
         set_awaitable = PyObject_GetAttrString(module, "_set_awaitable");
-        for (int i = 0; i < REBUILD_STATES; i++) {
+        for (int i = 1; i < REBUILD_STATES; i++) {
             new_generators[i] = PyObject_GetAttrString(module, makers[i]);
         }
         status = PyErr_Occurred() ? -1 : 0;

@@ -8,8 +8,9 @@
 
 #include "interp/interp.h"
 
-/* What makes an empty generator like this one: of asynchronous ones, it says
- * whether they are closed, and whether a step is under way. New reference. */
+/* What makes an empty asynchronous generator like this one, which is closed,
+ * or of which a step is under way. Borrowed; NULL if it's neither, or no
+ * asynchronous one. */
 PyObject *awaitables_maker(PyGenObject *gen);
 
 /* Adds the reducer, and _AWAITABLES: the types that it is for. 0, or -1 with

@@ -2,256 +2,80 @@
 #include "state.h"
 
 #include "awaitables.h"
+#include "codes.h"
+#include "compact.h"
 #include "errors.h"
 #include "fiber/boundary.h"
 #include "fiber/chain.h"
 #include "fiber/soften.h"
+#include "loops.h"
+#include "module.h"
 #include "references.h"
+#include "refusals.h"
 #include "substitute.h"
 
-static PyObject *set_generator;     /* what pickles name */
-
-/* ---- why not ----------------------------------------------------------- */
-
-/* Name of a callable for a message, such as "sorted()". New reference. */
-static PyObject *
-callable_name(PyObject *callable)
-{
-    if (PyCFunction_Check(callable)) {
-        PyMethodDef *method = ((PyCFunctionObject *)callable)->m_ml;
-        return PyUnicode_FromFormat("%s()", method->ml_name);
-    }
-    if (Py_IS_TYPE(callable, &PyMethodDescr_Type)) {
-        PyMethodDef *method = ((PyMethodDescrObject *)callable)->d_method;
-        return PyUnicode_FromFormat(
-            "%s.%s()", ((PyDescrObject *)callable)->d_type->tp_name,
-            method->ml_name);
-    }
-    if (PyType_Check(callable)) {
-        return PyUnicode_FromFormat("%s()",
-                                    ((PyTypeObject *)callable)->tp_name);
-    }
-    return PyUnicode_FromFormat("a '%s' object", Py_TYPE(callable)->tp_name);
-}
-
-static int
-dict_holds(PyObject *dict, PyObject *pointer)
-{
-    Py_ssize_t position = 0;
-    PyObject *value;
-
-    while (PyDict_Next(dict, &position, NULL, &value)) {
-        if (value == pointer) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Is it a method of one of the types in this dict? 1 or 0, or -1 with an
- * exception. */
-static int
-types_hold(PyObject *dict, PyObject *pointer)
-{
-    int found = 0;
-    Py_ssize_t position = 0, i;
-    PyObject *type;
-
-    while (!found && PyDict_Next(dict, &position, NULL, &type)) {
-        if (!PyType_Check(type) || PyType_HasFeature((PyTypeObject *)type,
-                                                     Py_TPFLAGS_HEAPTYPE))
-        {
-            continue;
-        }
-        PyObject *names = PyObject_GetAttrString(type, "__dict__");
-        PyObject *methods = names == NULL ? NULL : PyMapping_Values(names);
-        Py_XDECREF(names);
-        if (methods == NULL) {
-            return -1;
-        }
-        for (i = 0; !found && i < PyList_GET_SIZE(methods); i++) {
-            found = PyList_GET_ITEM(methods, i) == pointer;
-        }
-        Py_DECREF(methods);
-    }
-    return found;
-}
-
-/* Does anything hold the object, if it is one, that frame f may have dropped
- * already?  Looks where callables are: in the frame, modules and types. 1 or
- * 0, or -1 with an exception. */
-static int
-is_held(iframe *f, PyObject *pointer)
-{
-    PyObject *modules = PyImport_GetModuleDict(), *module;
-    Py_ssize_t position = 0;
-
-    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
-        PyObject *value = islot_object(f->localsplus[i]);
-        if (value != NULL && PyCell_Check(value)) {
-            value = PyCell_GET(value);
-        }
-        if (value == pointer) {
-            return 1;
-        }
-    }
-    if ((f->f_locals != NULL && PyDict_CheckExact(f->f_locals)
-         && dict_holds(f->f_locals, pointer))
-        || dict_holds(f->f_globals, pointer)
-        || (PyDict_Check(f->f_builtins)
-            && dict_holds(f->f_builtins, pointer)))
-    {
-        return 1;
-    }
-    while (PyDict_Check(modules)
-           && PyDict_Next(modules, &position, NULL, &module))
-    {
-        if (PyModule_Check(module)
-            && dict_holds(PyModule_GetDict(module), pointer))
-        {
-            return 1;
-        }
-    }
-    return types_hold(PyEval_GetBuiltins(), pointer);
-}
-
-/* What the pending instruction of a frame does, for a message.  If it is
- * dropping its operands, they are not looked at. New reference, or NULL with
- * an exception. */
-static PyObject *
-describe(iframe *f, iframe *inner, int dropping)
-{
-    chain_link link = {.frame = f};
-    PyObject *callable = dropping ? NULL : chain_callable(f);
-
-    if (callable != NULL) {
-        int held = is_held(f, callable);
-        if (held < 0) {
-            return NULL;
-        }
-        if (!held) {
-            callable = NULL;
-        }
-    }
-    if (inner != NULL) {
-        /* What is called without a call in the source. */
-        PyObject *name = iframe_code(inner)->co_name;
-        if (PyUnicode_CompareWithASCIIString(name, "__enter__") == 0) {
-            return PyUnicode_FromString("entered a with statement");
-        }
-        if (PyUnicode_CompareWithASCIIString(name, "__exit__") == 0) {
-            return PyUnicode_FromString("left a with statement");
-        }
-        if (PyUnicode_CompareWithASCIIString(name, "__init__") == 0) {
-            return PyUnicode_FromString("made an object by a call");
-        }
-    }
-
-    if (callable != NULL) {
-        PyObject *name = callable_name(callable), *text = NULL;
-        if (name != NULL) {
-            text = PyUnicode_FromFormat("called %U", name);
-            Py_DECREF(name);
-        }
-        return text;
-    }
-    if (chain_locate(&link) < 0) {
-        return NULL;
-    }
-    if (INTERP_ENTERS_WITH(link.opcode)) {
-        return PyUnicode_FromString("entered a with statement");
-    }
-    if (INTERP_IS_SUBSCRIPT(link.opcode, link.oparg)) {
-        return PyUnicode_FromString("used a subscript");
-    }
-    switch (link.opcode) {
-    case CALL:
-    case CALL_FUNCTION_EX:
-        return PyUnicode_FromString("called a function");
-    case FOR_ITER:
-        return PyUnicode_FromString("asked an iterator for its next item");
-    case SEND:
-        return PyUnicode_FromString("awaited or delegated to an iterator");
-    case WITH_EXCEPT_START:
-        return PyUnicode_FromString("left a with statement");
-    case LOAD_ATTR:
-    case STORE_ATTR:
-        return PyUnicode_FromString("used an attribute");
-    case STORE_SUBSCR:
-        return PyUnicode_FromString("used a subscript");
-    case IMPORT_NAME:
-        return PyUnicode_FromString("imported a module");
-    default:
-        return PyUnicode_FromString("used an operator or a builtin "
-                                    "operation");
-    }
-}
-
-/* Raises NotPicklableError that says where a frame stands. Returns NULL. */
-static PyObject *
-refuse_frame(iframe *f, iframe *inner, int dropping)
-{
-    PyCodeObject *code = iframe_code(f);
-    PyObject *what = describe(f, inner, dropping), *below = NULL;
-    int unit = iframe_unit(f);
-
-    below = inner == NULL
-                ? PyUnicode_FromString("")
-                : PyUnicode_FromFormat(" (which has called '%U')",
-                                       iframe_code(inner)->co_qualname);
-    if (what != NULL && below != NULL) {
-        PyErr_Format(
-            NotPicklableError,
-            "cannot pickle this task: function '%U' (file \"%U\", line %d) "
-            "%U, which runs C code%U whose state can't be saved; suspend the "
-            "task outside of it, or do the same in Python", code->co_qualname,
-            code->co_filename,
-            PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), what,
-            below);
-    }
-    Py_XDECREF(what);
-    Py_XDECREF(below);
-    return NULL;
-}
-
-static PyObject *
-refuse_chain(const chain *c)
-{
-    if (c->where != NULL) {
-        iframe *where = chain_importer(c->where);
-        return refuse_frame(where, c->inner,
-                            c->dropping || where != c->where);
-    }
-    PyErr_SetString(NotPicklableError,
-                    "cannot pickle this task: it began in C code; start it "
-                    "with a Python function");
-    return NULL;
-}
+static PyObject *generator_maker;   /* what pickles name. Owned */
 
 /* ---- slots ------------------------------------------------------------- */
 
-/* Which of the slots are empty. New reference, or NULL with an exception. */
-static PyObject *
-capture_nulls(const islot *slots, int count)
+/* Which of the slots are empty, and how many there are. */
+static void
+write_nulls(compact_writer *w, const islot *slots, int count)
 {
-    if (count <= STATE_SMALL) {
-        unsigned long long bits = 0;
-        for (int i = 0; i < count; i++) {
-            bits |= (unsigned long long)islot_is_null(slots[i]) << i;
-        }
-        return PyLong_FromUnsignedLongLong(bits);
-    }
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (count + 7) / 8);
-    if (bytes != NULL) {
-        char *map = PyBytes_AS_STRING(bytes);
-        memset(map, 0, (count + 7) / 8);
-        for (int i = 0; i < count; i++) {
-            if (islot_is_null(slots[i])) {
-                map[i / 8] |= 1 << i % 8;
-            }
+    unsigned char bits = 0;
+
+    for (int i = 0; i <= count; i++) {
+        int bit = i == count || islot_is_null(slots[i]);
+        bits |= (unsigned char)(bit << i % 7);
+        if (i == count || i % 7 == 6) {
+            compact_byte(w, i == count ? bits : bits | 0x80);
+            bits = 0;
         }
     }
-    return bytes;
+}
+
+/* A slot whose value isn't there as it is. *last is where the one before
+ * begins, or -1. */
+static void
+write_special(compact_writer *w, Py_ssize_t *last, int slot, special_kind kind)
+{
+    if (*last >= 0 && !w->failed) {
+        w->bytes[*last] |= 1;
+    }
+    *last = w->size;
+    compact_number(w, (unsigned long long)slot << 3 | kind << 1);
+}
+
+/* The local variable that is this very object, or -1. */
+static int
+find_local(iframe *f, PyObject *value)
+{
+    int count = iframe_code(f)->co_nlocalsplus;
+
+    for (int i = 0; i < count; i++) {
+        if (islot_object(f->localsplus[i]) == value) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* Does nothing refer to the object in slot number `slot` of `count` but this
+ * slot? */
+static int
+is_sole(iframe *f, int slot, int count)
+{
+    PyObject *value = islot_object(f->localsplus[slot]);
+
+    if (Py_REFCNT(value) != 1 || !islot_owns(f->localsplus[slot])) {
+        return 0;
+    }
+    for (int i = 0; i < count; i++) {
+        if (i != slot && islot_object(f->localsplus[i]) == value) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 /* A list with what is to be pickled for each item. New reference, or NULL with
@@ -295,100 +119,182 @@ capture_value(iframe *f, int pc, int slot)
     return substitute_for(value);
 }
 
-/* Where a frame with that head stands. New reference, or NULL with an
- * exception. */
-static PyObject *
-capture_place(PyObject *head, PyCodeObject *code, int pc)
+/* Writes a slot of the value stack, if that is shorter than its value. */
+static int
+write_specially(compact_writer *w, iframe *f, int slot, int count,
+                Py_ssize_t *last)
 {
-    return PyTuple_CheckExact(head) ? references_place(code, pc)
-                                    : PyLong_FromLong(pc);
+    PyObject *value = islot_object(f->localsplus[slot]), *sequence;
+    PyTypeObject *type = Py_TYPE(value);
+    Py_ssize_t index;
+    long start, step, left;
+    int local;
+
+    if (type == &PyList_Type || type == &PyTuple_Type || type == &PyDict_Type)
+    {
+        local = find_local(f, value);
+        if (local >= 0) {
+            write_special(w, last, slot, SPECIAL_SAME);
+            compact_number(w, (unsigned long long)local);
+        }
+        return local >= 0;
+    }
+    if (loops_over(value, &sequence, &index) && is_sole(f, slot, count)) {
+        local = find_local(f, sequence);
+        if (local < 0) {
+            write_special(w, last, slot, SPECIAL_LOOP);
+            compact_item(w, Py_NewRef(sequence));
+        }
+        else {
+            write_special(w, last, slot, SPECIAL_LOOP_IN);
+            compact_number(w, (unsigned long long)local);
+        }
+        compact_item(w, PyLong_FromSsize_t(index));
+        return 1;
+    }
+    if (loops_over_range(value, &start, &step, &left)
+        && is_sole(f, slot, count))
+    {
+        write_special(w, last, slot, SPECIAL_RANGE);
+        compact_item(w, PyLong_FromLong(start));
+        compact_item(w, PyLong_FromLong(step));
+        compact_item(w, PyLong_FromLong(left));
+        return 1;
+    }
+    return 0;
 }
 
-/* A frame's state behind `before` items of the caller's. `head` and `extra`
- * are stolen, and may be NULL with an exception; a head that is a tuple is a
- * reference. New reference, or NULL with an exception. */
-static PyObject *
-capture_frame(iframe *f, int pc, int kept, PyObject *head, PyObject *extra,
-              int before)
-{
-    int slots = iframe_code(f)->co_nlocalsplus + kept, empty = 0;
-    PyObject *nulls = NULL, *number = NULL, *state = NULL;
+/* ---- frames ------------------------------------------------------------ */
 
-    if (head == NULL || extra == NULL) {
-        goto error;
+/* What there is beside the slots. */
+typedef struct {
+    PyCodeObject *code;     /* borrowed */
+    PyObject *head;         /* owned; a tuple: a reference. Or NULL, with an
+                             * exception */
+    PyObject *generator, *exception, *space;    /* borrowed, or NULL */
+    int pc;
+    int whole;              /* a reference is one item */
+} frame_parts;
+
+static void
+write_place(compact_writer *w, PyCodeObject *code, int pc)
+{
+    references_place place;
+
+    if (references_get_place(code, pc, &place) < 0) {
+        w->failed = 1;
+        return;
     }
-    for (int i = 0; i < slots; i++) {
-        empty += islot_is_null(f->localsplus[i]);
-    }
-    nulls = capture_nulls(f->localsplus, slots);
-    number = capture_place(head, iframe_code(f), pc);
-    if (nulls == NULL || number == NULL) {
-        goto error;
-    }
-    state = PyTuple_New(before + FRAME_VALUES + slots - empty);
-    if (state == NULL) {
-        goto error;
-    }
-    PyTuple_SET_ITEM(state, before + FRAME_HEAD, Py_NewRef(head));
-    PyTuple_SET_ITEM(state, before + FRAME_PC, Py_NewRef(number));
-    PyTuple_SET_ITEM(state, before + FRAME_NULLS, Py_NewRef(nulls));
-    PyTuple_SET_ITEM(state, before + FRAME_EXTRA, Py_NewRef(extra));
-    int at = before + FRAME_VALUES;
-    for (int i = 0; i < slots; i++) {
-        if (!islot_is_null(f->localsplus[i])) {
-            PyObject *value = capture_value(f, pc, i);
-            if (value == NULL) {
-                Py_CLEAR(state);
-                goto error;
-            }
-            PyTuple_SET_ITEM(state, at++, value);
+    compact_number(w, (unsigned long long)(place.line + 1) << 3 | place.kind);
+    compact_number(w, (unsigned long long)(place.column + 1));
+    compact_number(w, (unsigned long long)(place.end + 1));
+}
+
+/* The begin of a frame, as far as the pc. Steals the head. Returns where its
+ * flags are. */
+static Py_ssize_t
+write_parts(compact_writer *w, const frame_parts *parts)
+{
+    PyObject *head = parts->head;
+    Py_ssize_t flags_at = w->size;
+    unsigned char flags = 0;
+
+    if (head != NULL && PyTuple_CheckExact(head)) {
+        flags |= FRAME_PLACE;
+        if (!parts->whole) {
+            flags |= FRAME_REFERENCE;
+            flags |= PyTuple_GET_SIZE(head) > 2 ? FRAME_PATH : 0;
         }
     }
-
-error:
-    Py_XDECREF(head);
-    Py_XDECREF(extra);
-    Py_XDECREF(nulls);
-    Py_XDECREF(number);
-    return state;
+    flags |= parts->generator != NULL ? FRAME_GENERATOR : 0;
+    flags |= parts->exception != NULL ? FRAME_EXCEPTION : 0;
+    flags |= parts->space != NULL ? FRAME_NAMESPACE : 0;
+    compact_byte(w, flags);
+    if (flags & FRAME_REFERENCE) {
+        char *digest = PyBytes_AS_STRING(PyTuple_GET_ITEM(head, 1));
+        compact_bytes(w, digest + 1, REFERENCES_DIGEST - 1);
+        compact_item(w, Py_NewRef(PyTuple_GET_ITEM(head, 0)));
+        if (flags & FRAME_PATH) {
+            compact_item(w, Py_NewRef(PyTuple_GET_ITEM(head, 2)));
+        }
+        Py_DECREF(head);
+    }
+    else {
+        compact_item(w, head);
+    }
+    if (parts->generator != NULL) {
+        compact_item(w, Py_NewRef(parts->generator));
+    }
+    if (parts->exception != NULL) {
+        compact_item(w, substitute_for(parts->exception));
+    }
+    if (parts->space != NULL) {
+        compact_item(w, substitute_for(parts->space));
+    }
+    compact_number(w, (unsigned long long)parts->pc);
+    if (flags & FRAME_PLACE) {
+        write_place(w, parts->code, parts->pc);
+    }
+    return flags_at;
 }
 
-/* Stands for code with these globals while references are made and used. */
-static PyObject *
-reference_key(PyCodeObject *code, PyObject *globals)
+/* A frame, of which so much is kept of its value stack. `top` is its last
+ * value, or NULL: what is there. */
+static void
+write_frame(compact_writer *w, const frame_parts *parts, iframe *f, int kept,
+            PyObject *top)
 {
-    return Py_BuildValue("KK", (unsigned long long)(uintptr_t)code,
-                         (unsigned long long)(uintptr_t)globals);
+    int locals = parts->code->co_nlocalsplus, count = locals + kept;
+    int top_at = top == NULL ? -1 : count - 1;
+    Py_ssize_t flags_at = write_parts(w, parts), last = -1;
+
+    while (top_at >= 0 && islot_is_null(f->localsplus[top_at])) {
+        top_at--;
+    }
+    write_nulls(w, f->localsplus, count);
+    for (int i = 0; i < count && !w->failed; i++) {
+        if (i == top_at) {
+            compact_item(w, substitute_for(top));
+        }
+        else if (!islot_is_null(f->localsplus[i])
+                 && (i < locals || islot_is_number(f->localsplus[i])
+                     || !write_specially(w, f, i, count, &last)))
+        {
+            compact_item(w, capture_value(f, parts->pc, i));
+        }
+    }
+    if (last >= 0 && !w->failed) {
+        w->bytes[flags_at] |= FRAME_SPECIALS;
+    }
 }
 
-/* The exception that is being handled, or None. New reference. */
+/* The exception that is being handled. Borrowed, or NULL. */
 static PyObject *
-capture_exception(const _PyErr_StackItem *item)
+handled(const _PyErr_StackItem *item)
 {
-    return substitute_for(item->exc_value == NULL ? Py_None
-                                                  : item->exc_value);
+    return item->exc_value == Py_None ? NULL : item->exc_value;
 }
 
-/* What is found in `references`, or by value if that is NULL. */
+/* What is found in `references`, by value if that is NULL. `i` is the number
+ * of the frame. New reference, or NULL with an exception. */
 static PyObject *
-capture_head(PyCodeObject *code, PyObject *globals, PyObject *references)
+capture_head(PyCodeObject *code, PyObject *globals, PyObject *references,
+             int i)
 {
-    PyObject *key, *found;
-
     if (references == NULL) {
         return substitute_head((PyObject *)code, globals);
     }
-    key = reference_key(code, globals);
-    if (key == NULL) {
-        return NULL;
-    }
-    found = Py_XNewRef(PyDict_GetItemWithError(references, key));
-    if (found == NULL && !PyErr_Occurred()) {
+    PyObject *found = i < PyList_GET_SIZE(references)
+                          ? PyList_GET_ITEM(references, i)
+                          : NULL;
+    if (found == NULL || PyTuple_GET_ITEM(found, 0) != (PyObject *)code
+        || PyTuple_GET_ITEM(found, 1) != globals)
+    {
         PyErr_SetString(PyExc_RuntimeError,
                         "can't save a task that runs meanwhile");
+        return NULL;
     }
-    Py_DECREF(key);
-    return found;
+    return Py_NewRef(PyTuple_GET_ITEM(found, 2));
 }
 
 /* ---- a fiber ----------------------------------------------------------- */
@@ -411,72 +317,49 @@ is_writable(const chain_link *link, const chain_link *inner)
 }
 
 /* A bridge in the place of C code. */
-static PyObject *
-capture_bridge(const chain_link *link, PyObject *references)
+static void
+write_bridge(compact_writer *w, const chain_link *link, PyObject *head)
 {
     const bridge *b = link->bridge;
-    int locals = b->code->co_nlocalsplus, values = b->values;
-    unsigned long long nulls = (1ull << locals) - (1ull << values);
-    PyObject *head = capture_head(b->code, chain_globals(link), references);
-    PyObject *state = NULL;
+    int locals = b->code->co_nlocalsplus;
+    frame_parts parts = {.code = b->code,
+                         .head = head,
+                         .generator = link->generator,
+                         .pc = b->pc};
 
-    assert(locals <= STATE_SMALL);
-    if (head == NULL || (state = PyTuple_New(FRAME_VALUES + values)) == NULL) {
-        Py_XDECREF(head);
-        return NULL;
+    assert(locals <= STATE_SMALL && b->values <= locals);
+    write_parts(w, &parts);
+    compact_number(w, (2ull << locals) - (1ull << b->values));
+    for (int i = 0; i < b->values; i++) {
+        compact_item(w, substitute_for(link->values[i]));
     }
-    PyTuple_SET_ITEM(state, FRAME_HEAD, head);
-    PyTuple_SET_ITEM(state, FRAME_PC, capture_place(head, b->code, b->pc));
-    PyTuple_SET_ITEM(state, FRAME_NULLS, PyLong_FromUnsignedLongLong(nulls));
-    PyTuple_SET_ITEM(state, FRAME_EXTRA,
-                     link->generator == NULL
-                         ? Py_NewRef(Py_None)
-                         : PyTuple_Pack(2, link->generator, Py_None));
-    for (int i = 0; i < values; i++) {
-        PyTuple_SET_ITEM(state, FRAME_VALUES + i,
-                         substitute_for(link->values[i]));
-    }
-    for (int i = 0; i < FRAME_VALUES + values; i++) {
-        if (PyTuple_GET_ITEM(state, i) == NULL) {
-            Py_DECREF(state);
-            return NULL;
-        }
-    }
-    return state;
 }
 
-static PyObject *
-capture_link(const chain_link *link, PyObject *references)
+/* The frame of a link; `exception` is what is handled outside of all
+ * generators, if it is the outermost frame, else NULL. */
+static void
+write_link(compact_writer *w, const chain_link *link, PyObject *head,
+           PyObject *exception)
 {
     iframe *f = link->frame;
-    PyObject *extra;
 
     if (link->bridge != NULL) {
-        return capture_bridge(link, references);
+        write_bridge(w, link, head);
+        return;
     }
+    frame_parts parts = {.code = chain_code(link),
+                         .head = head,
+                         .exception = exception,
+                         .pc = link->pc};
     if (iframe_is_generator(f)) {
         PyGenObject *gen = iframe_generator(f);
-        extra = Py_BuildValue("(ON)", gen,
-                              capture_exception(&gen->gi_exc_state));
-    }
-    else if (f->f_locals != NULL) {
-        extra = substitute_for(f->f_locals);
+        parts.generator = (PyObject *)gen;
+        parts.exception = handled(&gen->gi_exc_state);
     }
     else {
-        extra = Py_NewRef(Py_None);
+        parts.space = f->f_locals;
     }
-    PyObject *state = capture_frame(
-        f, link->pc, link->kept,
-        capture_head(chain_code(link), f->f_globals, references), extra, 0);
-    if (state != NULL && link->top != NULL) {
-        PyObject *top = substitute_for(link->top);
-        Py_ssize_t last = PyTuple_GET_SIZE(state) - 1;
-        Py_SETREF(((PyTupleObject *)state)->ob_item[last], top);
-        if (top == NULL) {
-            Py_CLEAR(state);
-        }
-    }
-    return state;
+    write_frame(w, &parts, f, link->kept, link->top);
 }
 
 /* Walks a suspended fiber. 0, or -1 with an exception; chain_clear() is due in
@@ -487,12 +370,12 @@ walk(fiber *f, chain *c)
     assert(f->state == FIBER_PARKED || f->state == FIBER_SOFT);
     chain_result result = chain_walk(f, fiber_get_hooks(), 1, c);
     if (result == CHAIN_REFUSED) {
-        refuse_chain(c);
+        refusals_chain(c);
     }
     return result == CHAIN_KNOWN ? 0 : -1;
 }
 
-/* The codes of a fiber's frames and their globals: a list of pairs, which
+/* The codes of a fiber's frames and their globals: a list of tuples, which
  * keeps them alive. New reference, or NULL with an exception. */
 static PyObject *
 list_codes(fiber *f)
@@ -505,118 +388,163 @@ list_codes(fiber *f)
     }
     for (int i = 0; codes != NULL && i < c.count; i++) {
         const chain_link *link = &c.links[i];
-        PyObject *pair = PyTuple_Pack(2, (PyObject *)chain_code(link),
-                                      chain_globals(link));
-        if (pair == NULL) {
+        PyObject *item = PyTuple_Pack(3, (PyObject *)chain_code(link),
+                                      chain_globals(link), Py_None);
+        if (item == NULL) {
             Py_CLEAR(codes);
             break;
         }
-        PyList_SET_ITEM(codes, i, pair);
+        PyList_SET_ITEM(codes, i, item);
     }
     chain_clear(&c);
     return codes;
 }
 
-/* A dict of references to such codes. Runs Python code. New reference, or NULL
- * with an exception. */
-static PyObject *
+/* Puts a reference to the code into each of the tuples. Runs Python code. 0,
+ * or -1 with an exception. */
+static int
 refer_to(PyObject *codes)
 {
-    PyObject *references = PyDict_New();
+    enum { BACK = 8 };
 
-    for (Py_ssize_t i = 0;
-         references != NULL && i < PyList_GET_SIZE(codes); i++)
-    {
-        PyObject *pair = PyList_GET_ITEM(codes, i), *reference = NULL;
-        PyCodeObject *code = (PyCodeObject *)PyTuple_GET_ITEM(pair, 0);
-        PyObject *globals = PyTuple_GET_ITEM(pair, 1);
-        PyObject *key = reference_key(code, globals);
-        int known = key == NULL ? -1 : PyDict_Contains(references, key);
-        if (known == 0) {
-            reference = references_make(code, globals);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(codes); i++) {
+        PyObject *item = PyList_GET_ITEM(codes, i), *reference = NULL;
+        PyObject *code = PyTuple_GET_ITEM(item, 0);
+        PyObject *globals = PyTuple_GET_ITEM(item, 1);
+        /* A recursive function is referred to once. */
+        for (Py_ssize_t k = i - 1; k >= 0 && k >= i - BACK; k--) {
+            PyObject *before = PyList_GET_ITEM(codes, k);
+            if (PyTuple_GET_ITEM(before, 0) == code
+                && PyTuple_GET_ITEM(before, 1) == globals)
+            {
+                reference = Py_NewRef(PyTuple_GET_ITEM(before, 2));
+                break;
+            }
         }
-        if (known < 0
-            || (known == 0
-                && (reference == NULL
-                    || PyDict_SetItem(references, key, reference) < 0)))
-        {
-            Py_CLEAR(references);
+        if (reference == NULL) {
+            reference = references_make((PyCodeObject *)code, globals);
         }
-        Py_XDECREF(key);
-        Py_XDECREF(reference);
+        if (reference == NULL) {
+            return -1;
+        }
+        Py_SETREF(((PyTupleObject *)item)->ob_item[2], reference);
     }
-    return references;
+    return 0;
 }
 
-static PyObject *
-write_fiber(fiber *f, PyObject *references)
+/* Can the frames of a walked fiber be written down? 0, or -1 with an
+ * exception. */
+static int
+check_writable(const chain *c)
 {
-    PyObject *state = NULL, *format = NULL;
-    chain c;
-
-    if (walk(f, &c) < 0) {
-        goto error;
-    }
-    for (int i = 0; i < c.count; i++) {
-        const chain_link *link = &c.links[i];
+    for (int i = 0; i < c->count; i++) {
+        const chain_link *link = &c->links[i];
         const chain_link *inner = i == 0 ? NULL : link - 1;
         if (!is_writable(link, inner)) {
             int shown = inner != NULL && inner->bridge == NULL;
-            refuse_frame(link->frame, shown ? inner->frame : NULL, 1);
-            goto error;
+            refusals_frame(link->frame, shown ? inner->frame : NULL, 1);
+            return -1;
         }
     }
-    format = PyLong_FromLong(STATE_FORMAT);
-    state = PyTuple_New(FIBER_FRAMES + c.count);
-    if (format == NULL || state == NULL) {
-        Py_CLEAR(state);
-        goto error;
-    }
-    PyTuple_SET_ITEM(state, FIBER_FORMAT, Py_NewRef(format));
-    PyTuple_SET_ITEM(state, FIBER_EXCEPTION, capture_exception(&f->exc));
-    for (int i = 0; i < c.count; i++) {
-        PyObject *frame = capture_link(&c.links[i], references);
-        if (frame == NULL) {
-            Py_CLEAR(state);
-            goto error;
-        }
-        PyTuple_SET_ITEM(state, FIBER_FRAMES + i, frame);
-    }
+    return 0;
+}
 
-error:
-    Py_XDECREF(format);
+/* How the code of frames is written. */
+typedef enum { BY_VALUE, BY_REFERENCE, QUICKLY } code_way;
+
+/* Writes the frames. With QUICKLY, fails without an exception where there is
+ * no quick way to refer to the code of one. */
+static void
+write_frames(compact_writer *w, const chain *c, fiber *f, code_way way,
+             PyObject *references)
+{
+    for (int i = 0; i < c->count && !w->failed; i++) {
+        const chain_link *link = &c->links[i];
+        PyCodeObject *code = chain_code(link);
+        PyObject *globals = chain_globals(link), *head;
+        head = way == QUICKLY
+                   ? references_quickly(code, globals)
+                   : capture_head(code, globals, references, i);
+        if (head == NULL) {
+            w->failed = 1;
+            return;
+        }
+        write_link(w, link, head,
+                   i == c->count - 1 ? handled(&f->exc) : NULL);
+    }
+}
+
+/* The state of a fiber. New reference, or NULL, with QUICKLY perhaps without
+ * an exception. */
+static PyObject *
+write_fiber(fiber *f, code_way way, PyObject *references, unsigned char first,
+            PyObject *const *own, int count)
+{
+    PyObject *state = NULL, **cache = NULL;
+    compact_writer w;
+    chain c;
+
+    compact_begin(&w);
+    compact_byte(&w, first);
+    compact_byte(&w, STATE_FORMAT * STATE_MINORS + INTERP_MINOR);
+    for (int i = 0; i < count; i++) {
+        compact_item(&w, Py_NewRef(own[i]));
+    }
+    if (walk(f, &c) < 0 || check_writable(&c) < 0) {
+        w.failed = 1;
+    }
+    if (!w.failed) {
+        write_frames(&w, &c, f, way, references);
+    }
+    if (!w.failed) {
+        cache = codes_state(chain_code(&c.links[0]));
+        w.failed = cache == NULL;
+    }
+    state = compact_finish(&w, cache);
     chain_clear(&c);
     return state;
 }
 
-PyObject *
-capture_fiber(fiber *f, int by_reference)
+/* The same while the collector waits: the frames are read in place, and no
+ * finaliser may resume the fiber. */
+static PyObject *
+write_undisturbed(fiber *f, code_way way, PyObject *references,
+                  unsigned char first, PyObject *const *own, int count)
 {
-    PyObject *codes = NULL, *references = NULL, *state = NULL;
-    int collects = 0;
-
-    if (by_reference) {
-        /* To refer runs Python code: before anything is read. */
-        codes = list_codes(f);
-        references = codes == NULL ? NULL : refer_to(codes);
-        if (references == NULL) {
-            goto error;
-        }
-        if (f->state != FIBER_PARKED && f->state != FIBER_SOFT) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "can't save a task that runs meanwhile");
-            goto error;
-        }
-    }
-    /* The frames are read in place: no finaliser may resume the fiber. */
-    collects = PyGC_Disable();
-    state = write_fiber(f, references);
+    int collects = PyGC_Disable();
+    PyObject *state = write_fiber(f, way, references, first, own, count);
     if (collects) {
         PyGC_Enable();
     }
+    return state;
+}
+
+PyObject *
+capture_fiber(fiber *f, int by_reference, unsigned char first,
+              PyObject *const *own, int count)
+{
+    PyObject *codes, *state = NULL;
+
+    if (!by_reference) {
+        return write_undisturbed(f, BY_VALUE, NULL, first, own, count);
+    }
+    state = write_undisturbed(f, QUICKLY, NULL, first, own, count);
+    if (state != NULL || PyErr_Occurred()) {
+        return state;
+    }
+    /* To refer runs Python code: before anything is read. */
+    codes = list_codes(f);
+    if (codes == NULL || refer_to(codes) < 0) {
+        goto error;
+    }
+    if (f->state != FIBER_PARKED && f->state != FIBER_SOFT) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "can't save a task that runs meanwhile");
+        goto error;
+    }
+    state = write_undisturbed(f, BY_REFERENCE, codes, first, own, count);
 
 error:
-    Py_XDECREF(references);
     Py_XDECREF(codes);
     return state;
 }
@@ -674,8 +602,8 @@ milestones(PyGenObject *gen)
     return result;
 }
 
-/* What _new_generator needs: (head[, name, qualname[, milestones]]). Steals
- * the head; `named` says whether that tells the generator's names. */
+/* What makes the empty generator: (head[, name, qualname[, milestones]]).
+ * Steals the head; `named` says whether that tells the generator's names. */
 static PyObject *
 generator_arguments(PyGenObject *gen, PyObject *head, int named)
 {
@@ -706,42 +634,60 @@ generator_arguments(PyGenObject *gen, PyObject *head, int named)
     return result;
 }
 
+/* What makes an empty generator like this one. Borrowed. */
+static PyObject *
+maker_of(PyGenObject *gen)
+{
+    PyObject *maker = awaitables_maker(gen);
+    return maker == NULL ? generator_maker : maker;
+}
+
 /* A generator that is suspended on its own. */
 static PyObject *
 capture_suspended(PyGenObject *gen, PyObject *reference)
 {
-    PyObject *arguments = NULL, *state = NULL, *format = NULL, *result = NULL;
+    PyObject *arguments, *state, **cache, *result = NULL;
+    PyCodeObject *code = generator_code(gen);
     iframe *f = generator_iframe(gen);
-    chain_link link = {.frame = f};
+    compact_writer w;
 
-    const analysis *a = analysis_get(generator_code(gen));
+    const analysis *a = analysis_get(code);
     if (a == NULL) {
         return NULL;
     }
-    link.pc = analysis_start(a, generator_pending_unit(iframe_unit(f)));
-    link.kept = analysis_kept(a, link.pc);
-    if (link.kept < 0 || link.kept != iframe_depth(f)) {
+    int pc = analysis_start(a, generator_pending_unit(iframe_unit(f)));
+    int kept = analysis_kept(a, pc);
+    if (kept < 0 || kept != iframe_depth(f)) {
         PyErr_Format(NotPicklableError, "cannot pickle generator '%U': it "
                      "stands where no generator can be suspended",
                      gen->gi_qualname);
         return NULL;
     }
-    PyObject *head = reference != NULL ? Py_NewRef(reference)
-                                       : capture_head(iframe_code(f),
-                                                      f->f_globals, NULL);
-    arguments = generator_arguments(gen, Py_XNewRef(head), 1);
-    state = capture_frame(f, link.pc, link.kept, head,
-                          capture_exception(&gen->gi_exc_state),
-                          GENERATOR_FRAME);
-    format = PyLong_FromLong(STATE_FORMAT);
-    if (arguments != NULL && state != NULL && format != NULL) {
-        PyTuple_SET_ITEM(state, GENERATOR_FORMAT, Py_NewRef(format));
-        result = Py_BuildValue("NOOOOO", awaitables_maker(gen), arguments,
-                               state, Py_None, Py_None, set_generator);
+    PyObject *head = reference != NULL
+                         ? Py_NewRef(reference)
+                         : capture_head(code, f->f_globals, NULL, 0);
+    frame_parts parts = {.code = code,
+                         .head = Py_XNewRef(head),
+                         .exception = handled(&gen->gi_exc_state),
+                         .pc = pc,
+                         .whole = 1};
+    compact_begin(&w);
+    compact_byte(&w, STATE_FORMAT * STATE_MINORS + INTERP_MINOR);
+    write_frame(&w, &parts, f, kept, NULL);
+    cache = w.failed ? NULL : codes_state(code);
+    w.failed |= cache == NULL;
+    state = compact_finish(&w, cache);
+    if (state == NULL) {
+        Py_XDECREF(head);
+        return NULL;
     }
-    Py_XDECREF(arguments);
-    Py_XDECREF(state);
-    Py_XDECREF(format);
+    arguments = generator_arguments(gen, head, 1);
+    if (arguments != NULL) {
+        result = PyTuple_Pack(6, maker_of(gen), arguments, state, Py_None,
+                              Py_None, generator_maker);
+        Py_DECREF(arguments);
+    }
+    Py_DECREF(state);
     return result;
 }
 
@@ -762,7 +708,7 @@ write_generator(PyObject *object, PyObject *reference)
     }
     else if (gen->gi_frame_state == FRAME_EXECUTING) {
         iframe *f = generator_iframe(gen);
-        head = capture_head(iframe_code(f), f->f_globals, NULL);
+        head = capture_head(iframe_code(f), f->f_globals, NULL, 0);
     }
     else {
         head = substitute_for((PyObject *)generator_code(gen));
@@ -771,7 +717,7 @@ write_generator(PyObject *object, PyObject *reference)
     if (arguments == NULL) {
         return NULL;
     }
-    return Py_BuildValue("NN", awaitables_maker(gen), arguments);
+    return Py_BuildValue("ON", maker_of(gen), arguments);
 }
 
 /* A reference to the code of a generator. Runs Python code. New reference, or
@@ -844,16 +790,32 @@ core_refer_generator(PyObject *module, PyObject *gen)
     return reduce_generator(gen, 1);
 }
 
+/* Makes an empty generator of (head[, name, qualname[, milestones]]), or
+ * suspends one in a state: (generator, state). */
 static PyObject *
-core_set_generator(PyObject *module, PyObject *args)
+make_generator(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *gen, *state;
-    if (!PyArg_ParseTuple(args, "OO", &gen, &state)
-        || rebuild_generator(gen, state) < 0)
-    {
+    PyObject *head, *name = NULL, *qualname = NULL, *stones = NULL;
+
+    if (PyTuple_GET_SIZE(args) == 2) {
+        if (rebuild_generator(PyTuple_GET_ITEM(args, 0),
+                              PyTuple_GET_ITEM(args, 1)) < 0)
+        {
+            return NULL;
+        }
+        Py_RETURN_NONE;
+    }
+    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
         return NULL;
     }
-    Py_RETURN_NONE;
+    return rebuild_new_generator(head, name, qualname, REBUILD_PLAIN);
+}
+
+/* What format 2 and 1 name. */
+static PyObject *
+core_make_generator(PyObject *module, PyObject *args)
+{
+    return make_generator(NULL, args, NULL);
 }
 
 static PyMethodDef functions[] = {
@@ -861,7 +823,7 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Reducer of generators and coroutines.")},
     {"_refer_generator", core_refer_generator, METH_O,
      PyDoc_STR("The same with their code by reference.")},
-    {"_set_generator", core_set_generator, METH_VARARGS,
+    {"_set_generator", core_make_generator, METH_VARARGS,
      PyDoc_STR("Suspends an empty generator in a saved state.")},
     {NULL},
 };
@@ -869,6 +831,7 @@ static PyMethodDef functions[] = {
 static const fiber_pickling pickling = {
     .capture = capture_fiber,
     .rebuild = rebuild_fiber,
+    .rebuild_old = rebuild_old_fiber,
     .substitute = substitute_for,
 };
 
@@ -878,7 +841,8 @@ state_setup(PyObject *module)
     if (PyModule_AddFunctions(module, functions) < 0) {
         return -1;
     }
-    set_generator = PyObject_GetAttrString(module, "_set_generator");
+    generator_maker = module_add_maker(module, "pickletask._g",
+                                       make_generator);
     fiber_set_pickling(&pickling);
-    return set_generator == NULL ? -1 : 0;
+    return generator_maker == NULL ? -1 : 0;
 }

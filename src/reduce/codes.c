@@ -5,20 +5,28 @@
 
 #include "errors.h"
 
-#define DIGEST_SIZE 16
+/* What packed code begins with: the minor version of Python, plus COMPRESSED,
+ * and a digest of the rest.  The digest finds damage that happens: whoever
+ * writes a pickle can write a digest, so that a longer one would be no safer.
+ * That of format 2 stands by itself. */
+enum { DIGEST_SIZE = 8, HEADER_SIZE = 1 + DIGEST_SIZE, OLD_DIGEST_SIZE = 16 };
+enum { COMPRESSED = 0x80 };
 
 /* What a code object carries. */
 typedef struct {
-    PyObject *packed;       /* owned: (tag, digest, data), or NULL */
+    PyObject *packed;       /* owned: bytes, or NULL */
     PyObject *head;         /* borrowed: clears itself when it goes */
     PyObject *function;     /* owned: weak reference to a shared function */
     PyObject *digest;       /* owned: of references to the code, or NULL */
+    PyObject *state;        /* owned: bytes of a state, or NULL */
 } code_entry;
 
 static Py_ssize_t extra_index = -1;
 static PyObject *the_tag;       /* str */
 static PyObject *blake2b;       /* hashlib.blake2b, once it's needed */
-static PyObject *interned;      /* dict: digest -> weak reference to code */
+/* dict: digest -> (weak reference to code, data).  The digest is an int, or
+ * the bytes of format 2. */
+static PyObject *interned;
 
 /* ---- entries ---------------------------------------------------------- */
 
@@ -30,6 +38,7 @@ entry_free(void *pointer)
         Py_XDECREF(entry->packed);
         Py_XDECREF(entry->function);
         Py_XDECREF(entry->digest);
+        Py_XDECREF(entry->state);
         PyMem_Free(entry);
     }
 }
@@ -71,11 +80,19 @@ codes_digest(PyCodeObject *code)
     return entry == NULL ? NULL : &entry->digest;
 }
 
+PyObject **
+codes_state(PyCodeObject *code)
+{
+    code_entry *entry = entry_get(code);
+    return entry == NULL ? NULL : &entry->state;
+}
+
 /* ---- packing ---------------------------------------------------------- */
 
-/* Hash of the marshalled code. New reference, or NULL with an exception. */
+/* Hash of marshalled code. New reference to bytes, or NULL with an
+ * exception. */
 static PyObject *
-digest_of(PyObject *data)
+digest_of(PyObject *data, int size)
 {
     PyObject *hash, *digest;
 
@@ -91,7 +108,7 @@ digest_of(PyObject *data)
         }
     }
     PyObject *args = PyTuple_Pack(1, data);
-    PyObject *kwargs = Py_BuildValue("{s:i}", "digest_size", DIGEST_SIZE);
+    PyObject *kwargs = Py_BuildValue("{s:i}", "digest_size", size);
     hash = args && kwargs ? PyObject_Call(blake2b, args, kwargs) : NULL;
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
@@ -103,17 +120,37 @@ digest_of(PyObject *data)
     return digest;
 }
 
-/* zlib.<name>(data). New reference; NULL with an exception, which is
- * ImportError where Python was built without zlib. */
+/* Arguments of zlib: the window of a stream without a header and a checksum,
+ * and the level. */
+enum { RAW_DEFLATE = -15, BEST = 9 };
+
+/* What compressed code may refer back to: names that are common in tasks, and
+ * how marshalled code begins and what else is common in it.  Part of the
+ * format: it never changes. */
+static const char common[] =
+    "\xda\x05value\xda\x06result\xda\x04item\xda\x05items\xda\x04name"
+    "\xda\x04self\xda\x05range\xda\x06" "append\xda\x08schedule"
+    "\xda\x0fschedule_remove\xda\x07receive\xda\x04send\xda\npickletask"
+    "\xda\x08<lambda>\xda\x04<locals>.site-packages/.py\xda"
+    "\x00)\x00\x00\x00\x00\xa9\x00\x00N)\x01N\xe9\x01\x00\x00\x00)\x02N"
+    "\xe9\x00\x00\x00\x00\xf3\xe3\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+    "\x00\x03\x00\x00\x00\x03\x00\x00\x00\xf3";
+
+static PyObject *dictionary;    /* bytes with that. Owned */
+static PyObject *memory_error;  /* what messages of zlib.error have. Owned */
+
+/* Calls a method, with data unless that is NULL. An object that is NULL, with
+ * an exception, is passed on. New reference to bytes, or NULL with an
+ * exception. */
 static PyObject *
-call_zlib(const char *name, PyObject *data)
+call_for_bytes(PyObject *object, const char *name, PyObject *data)
 {
-    PyObject *result, *zlib = PyImport_ImportModule("zlib");
-    if (zlib == NULL) {
-        return NULL;
+    PyObject *result = NULL;
+
+    if (object != NULL) {
+        result = PyObject_CallMethod(object, name, data == NULL ? NULL : "O",
+                                     data);
     }
-    result = PyObject_CallMethod(zlib, name, "O", data);
-    Py_DECREF(zlib);
     if (result != NULL && !PyBytes_Check(result)) {
         PyErr_SetString(PyExc_TypeError, "zlib must return bytes");
         Py_CLEAR(result);
@@ -121,16 +158,91 @@ call_zlib(const char *name, PyObject *data)
     return result;
 }
 
+/* The data deflated. New reference; NULL with an exception, which is
+ * ImportError where Python was built without zlib. */
+static PyObject *
+deflate(PyObject *data)
+{
+    PyObject *compressor, *body, *zlib = PyImport_ImportModule("zlib");
+
+    if (zlib == NULL) {
+        return NULL;
+    }
+    /* Level, method, window, memory, strategy. */
+    compressor = PyObject_CallMethod(zlib, "compressobj", "iiiiiO", BEST, 8,
+                                     RAW_DEFLATE, BEST, 0, dictionary);
+    Py_DECREF(zlib);
+    body = call_for_bytes(compressor, "compress", data);
+    if (body != NULL) {
+        PyObject *rest = call_for_bytes(compressor, "flush", NULL);
+        if (rest == NULL) {
+            Py_CLEAR(body);
+        }
+        else {
+            PyBytes_ConcatAndDel(&body, rest);
+        }
+    }
+    Py_XDECREF(compressor);
+    return body;
+}
+
+/* Raises MemoryError in place of zlib's own error if that stands for it: its
+ * objects tell by the number of zlib's Z_MEM_ERROR only. */
+static void
+tell_memory(void)
+{
+    PyObject *type, *value, *traceback, *text;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    text = value == NULL ? NULL : PyObject_Str(value);
+    PyErr_Clear();
+    if (text == NULL
+        || PyUnicode_Find(text, memory_error, 0, PY_SSIZE_T_MAX, 1) >= 0)
+    {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        PyErr_NoMemory();
+    }
+    else {
+        PyErr_Restore(type, value, traceback);
+    }
+    Py_XDECREF(text);
+}
+
+/* What was deflated; or, of format 2, compressed. New reference, or NULL with
+ * an exception. */
+static PyObject *
+inflate(PyObject *data, int old)
+{
+    PyObject *decompressor, *plain, *zlib = PyImport_ImportModule("zlib");
+
+    if (zlib == NULL) {
+        return NULL;
+    }
+    decompressor = old ? PyObject_CallMethod(zlib, "decompressobj", NULL)
+                       : PyObject_CallMethod(zlib, "decompressobj", "iO",
+                                             RAW_DEFLATE, dictionary);
+    Py_DECREF(zlib);
+    plain = call_for_bytes(decompressor, "decompress", data);
+    if (plain == NULL) {
+        tell_memory();
+    }
+    Py_XDECREF(decompressor);
+    return plain;
+}
+
 /* The data, compressed if that makes it smaller. Steals the data, which may be
  * NULL with an exception. */
 static PyObject *
-compress(PyObject *data)
+compress(PyObject *data, int *compressed)
 {
     if (data == NULL) {
         return NULL;
     }
-    PyObject *small = call_zlib("compress", data);
+    PyObject *small = deflate(data);
     if (small != NULL && PyBytes_GET_SIZE(small) < PyBytes_GET_SIZE(data)) {
+        *compressed = 1;
         Py_DECREF(data);
         return small;
     }
@@ -150,6 +262,7 @@ codes_pack(PyCodeObject *code)
 {
     code_entry *entry = entry_get(code);
     PyObject *data = NULL, *digest = NULL, *packed = NULL;
+    int compressed = 0;
 
     if (entry == NULL) {
         return NULL;
@@ -158,15 +271,19 @@ codes_pack(PyCodeObject *code)
         return Py_NewRef(entry->packed);
     }
     data = compress(PyMarshal_WriteObjectToString((PyObject *)code,
-                                                  Py_MARSHAL_VERSION));
+                                                  Py_MARSHAL_VERSION),
+                    &compressed);
     if (data == NULL) {
         goto error;
     }
-    digest = digest_of(data);
+    digest = digest_of(data, DIGEST_SIZE);
     if (digest == NULL) {
         goto error;
     }
-    packed = PyTuple_Pack(3, the_tag, digest, data);
+    packed = PyBytes_FromFormat("%c", INTERP_MINOR
+                                          | (compressed ? COMPRESSED : 0));
+    PyBytes_Concat(&packed, digest);
+    PyBytes_Concat(&packed, data);
     if (packed != NULL) {
         Py_XSETREF(entry->packed, Py_NewRef(packed));
     }
@@ -313,16 +430,14 @@ plain_function(PyObject *found)
     return found;
 }
 
-/* The object that is marshalled in data. New reference, or NULL with an
- * exception. */
+/* The object that is marshalled in data, which may be compressed. New
+ * reference, or NULL with an exception. */
 static PyObject *
-read_data(PyObject *data)
+read_data(PyObject *data, int compressed, int old)
 {
     PyObject *plain, *object;
 
-    /* How zlib's streams begin, and no marshalled code does. */
-    plain = PyBytes_AS_STRING(data)[0] == 0x78 ? call_zlib("decompress", data)
-                                               : Py_NewRef(data);
+    plain = compressed ? inflate(data, old) : Py_NewRef(data);
     if (plain == NULL) {
         return NULL;
     }
@@ -332,11 +447,11 @@ read_data(PyObject *data)
     return object;
 }
 
-/* The code in data, or the equal one of a function in `home`. */
+/* The code that was read, or the equal one of a function in `home`. Steals the
+ * code, which may be NULL with an exception. */
 static PyCodeObject *
-unmarshal(PyObject *data, PyObject *home)
+at_home(PyObject *code, PyObject *home)
 {
-    PyObject *code = read_data(data);
     if (code == NULL && (PyErr_ExceptionMatches(PyExc_ImportError)
                          || PyErr_ExceptionMatches(PyExc_MemoryError)))
     {
@@ -367,47 +482,125 @@ unmarshal(PyObject *data, PyObject *home)
     return (PyCodeObject *)code;
 }
 
-PyCodeObject *
-codes_load(PyObject *tag, PyObject *digest, PyObject *data, PyObject *home)
+static void
+refuse_code(void)
 {
-    if (!PyUnicode_Check(tag) || !PyBytes_Check(digest)
-        || !PyBytes_Check(data))
-    {
-        PyErr_SetString(CorruptStateError,
-                        "can't restore a task: its code is not one that "
-                        "pickletask has saved");
-        return NULL;
-    }
-    if (PyUnicode_Compare(tag, the_tag) != 0) {
+    PyErr_SetString(CorruptStateError,
+                    "can't restore a task: its code is not one that "
+                    "pickletask has saved");
+}
+
+/* Raises VersionMismatchError. Steals the tag, which may be NULL with an
+ * exception. */
+static void
+refuse_tag(PyObject *tag)
+{
+    if (tag != NULL) {
         PyErr_Format(VersionMismatchError,
                      "can't restore a task here: it was saved by %U, and "
                      "this is %U; frames of one minor version of Python mean "
                      "nothing to another", tag, the_tag);
-        return NULL;
+        Py_DECREF(tag);
     }
-    PyCodeObject *code = find_interned(digest, data);
-    if (code != NULL || PyErr_Occurred()) {
-        return code;
+}
+
+/* 1 if the digest is that of the data; else 0 with an exception. */
+static int
+check_digest(const char *digest, PyObject *data, int size)
+{
+    PyObject *now = digest_of(data, size);
+    if (now == NULL) {
+        return 0;
     }
-    PyObject *true_digest = digest_of(data);
-    if (true_digest == NULL) {
-        return NULL;
+    int same = memcmp(PyBytes_AS_STRING(now), digest, size) == 0;
+    Py_DECREF(now);
+    if (!same) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore a task: its code and the digest of "
+                        "its code don't match");
     }
-    int same = PyObject_RichCompareBool(digest, true_digest, Py_EQ);
-    Py_DECREF(true_digest);
-    if (same <= 0) {
-        if (same == 0) {
-            PyErr_SetString(CorruptStateError,
-                            "can't restore a task: its code and the digest "
-                            "of its code don't match");
-        }
-        return NULL;
-    }
-    code = unmarshal(data, home);
-    if (code != NULL && intern(digest, data, code) < 0) {
+    return same;
+}
+
+/* Steals the code, which may be NULL with an exception. */
+static PyCodeObject *
+interned_as(PyCodeObject *code, PyObject *key, PyObject *data)
+{
+    if (code != NULL && intern(key, data, code) < 0) {
         Py_CLEAR(code);
     }
     return code;
+}
+
+/* New code. `key` is that of the interned. */
+static PyCodeObject *
+load_new(PyObject *packed, PyObject *key, PyObject *home)
+{
+    PyCodeObject *code = NULL;
+    const char *bytes = PyBytes_AS_STRING(packed);
+    PyObject *data = PyBytes_FromStringAndSize(
+        bytes + HEADER_SIZE, PyBytes_GET_SIZE(packed) - HEADER_SIZE);
+
+    if (data != NULL && check_digest(bytes + 1, data, DIGEST_SIZE)) {
+        code = at_home(read_data(data, (bytes[0] & COMPRESSED) != 0, 0),
+                       home);
+    }
+    Py_XDECREF(data);
+    return interned_as(code, key, packed);
+}
+
+PyCodeObject *
+codes_load(PyObject *packed, PyObject *home)
+{
+    unsigned long long digest;
+
+    if (!PyBytes_CheckExact(packed) || PyBytes_GET_SIZE(packed) <= HEADER_SIZE)
+    {
+        refuse_code();
+        return NULL;
+    }
+    int minor = (unsigned char)PyBytes_AS_STRING(packed)[0] & ~COMPRESSED;
+    if (minor != INTERP_MINOR) {
+        refuse_tag(PyUnicode_FromFormat("cpython-3%d", minor));
+        return NULL;
+    }
+    memcpy(&digest, PyBytes_AS_STRING(packed) + 1, DIGEST_SIZE);
+    PyObject *key = PyLong_FromUnsignedLongLong(digest);
+    if (key == NULL) {
+        return NULL;
+    }
+    PyCodeObject *code = find_interned(key, packed);
+    if (code == NULL && !PyErr_Occurred()) {
+        code = load_new(packed, key, home);
+    }
+    Py_DECREF(key);
+    return code;
+}
+
+PyCodeObject *
+codes_load_old(PyObject *tag, PyObject *digest, PyObject *data, PyObject *home)
+{
+    if (!PyUnicode_Check(tag) || !PyBytes_CheckExact(digest)
+        || PyBytes_GET_SIZE(digest) != OLD_DIGEST_SIZE
+        || !PyBytes_CheckExact(data))
+    {
+        refuse_code();
+        return NULL;
+    }
+    if (PyUnicode_Compare(tag, the_tag) != 0) {
+        refuse_tag(Py_NewRef(tag));
+        return NULL;
+    }
+    PyCodeObject *code = find_interned(digest, data);
+    if (code != NULL || PyErr_Occurred()
+        || !check_digest(PyBytes_AS_STRING(digest), data, OLD_DIGEST_SIZE))
+    {
+        return code;
+    }
+    /* How zlib's streams begin, and no marshalled code does. */
+    int compressed = PyBytes_AS_STRING(data)[0] == 0x78;
+    code = at_home(read_data(data, compressed, 1), home);
+    return interned_as(code, digest, data);
 }
 
 PyObject *
@@ -463,8 +656,13 @@ codes_setup(PyObject *module)
     }
     the_tag = PyObject_GetAttrString(implementation, "cache_tag");
     interned = PyDict_New();
+    dictionary = PyBytes_FromStringAndSize(common, sizeof(common) - 1);
+    memory_error = PyUnicode_FromString("Error -4 ");
     extra_index = interp_extra_index(entry_free);
-    if (the_tag == NULL || interned == NULL) {
+    if (the_tag == NULL || interned == NULL || dictionary == NULL
+        || memory_error == NULL
+        || PyModule_AddObjectRef(module, "_DICTIONARY", dictionary) < 0)
+    {
         return -1;
     }
     if (!PyUnicode_Check(the_tag)) {

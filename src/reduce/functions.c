@@ -3,12 +3,13 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "module.h"
 #include "references.h"
 #include "sealed.h"
 #include "substitute.h"
 
 /* Functions of the module that pickles name. Owned. */
-static PyObject *load_function, *new_function, *set_function;
+static PyObject *function_maker, *new_function, *set_function;
 static PyObject *load_referred_function, *new_referred_function;
 
 /* ---- by name ----------------------------------------------------------- */
@@ -66,12 +67,12 @@ substitute_values(PyObject *dict)
     return result;
 }
 
-/* (tag, digest, data, home) of code that uses these globals. */
+/* (packed code, home) of code that uses these globals. */
 static PyObject *
 reduce_code_in(PyObject *code, PyObject *globals)
 {
     PyObject *packed = codes_pack((PyCodeObject *)code);
-    PyObject *home = NULL, *result = NULL;
+    PyObject *home;
 
     if (packed == NULL) {
         return NULL;
@@ -80,14 +81,11 @@ reduce_code_in(PyObject *code, PyObject *globals)
     if (home == NULL && !PyErr_Occurred()) {
         home = substitute_namespace(globals);
     }
-    if (home != NULL) {
-        result = PyTuple_Pack(4, PyTuple_GET_ITEM(packed, 0),
-                              PyTuple_GET_ITEM(packed, 1),
-                              PyTuple_GET_ITEM(packed, 2), home);
+    if (home == NULL) {
+        Py_DECREF(packed);
+        return NULL;
     }
-    Py_DECREF(packed);
-    Py_XDECREF(home);
-    return result;
+    return Py_BuildValue("(NN)", packed, home);
 }
 
 /* Adds what makes a function differ from a new one. Steals the value; NULL
@@ -246,7 +244,7 @@ PyObject *
 functions_reduce_head(PyObject *code, PyObject *globals)
 {
     PyObject *args = reduce_code_in(code, globals);
-    return args == NULL ? NULL : Py_BuildValue("ON", load_function, args);
+    return args == NULL ? NULL : Py_BuildValue("ON", function_maker, args);
 }
 
 PyObject *
@@ -289,15 +287,19 @@ error:
 
 /* ---- loading ----------------------------------------------------------- */
 
-/* Code and globals from (tag, digest, data, home): both new references. 0, or
- * -1 with an exception. */
+/* Code and globals from (packed code, home), or (tag, digest, data, home) as
+ * format 2 has it: both new references. 0, or -1 with an exception. */
 static int
 load_code_in(PyObject *args, PyCodeObject **code, PyObject **globals)
 {
-    PyObject *tag, *digest, *data, *home, *dict = NULL;
+    Py_ssize_t size = PyTuple_GET_SIZE(args);
+    PyObject *home = size == 0 ? NULL : PyTuple_GET_ITEM(args, size - 1);
+    PyObject *dict = NULL;
 
     *globals = NULL;
-    if (!PyArg_ParseTuple(args, "OOOO", &tag, &digest, &data, &home)) {
+    if (size != 2 && size != 4) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore a task: its code has no home");
         return -1;
     }
     if (PyUnicode_Check(home)) {
@@ -311,7 +313,10 @@ load_code_in(PyObject *args, PyCodeObject **code, PyObject **globals)
                         "can't restore a task: its globals must be a dict");
         return -1;
     }
-    *code = codes_load(tag, digest, data, dict);
+    *code = size == 2 ? codes_load(PyTuple_GET_ITEM(args, 0), dict)
+                      : codes_load_old(PyTuple_GET_ITEM(args, 0),
+                                       PyTuple_GET_ITEM(args, 1),
+                                       PyTuple_GET_ITEM(args, 2), dict);
     if (*code == NULL) {
         Py_XDECREF(dict);
         return -1;
@@ -407,6 +412,14 @@ core_new_referred_function(PyObject *module, PyObject *args)
     return make_referred(args, 0);
 }
 
+/* The function of a frame, for pickles to name. */
+static PyObject *
+make_head(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    return make_function(args, 1);
+}
+
+/* What format 2 and 1 name. */
 static PyObject *
 core_load_function(PyObject *module, PyObject *args)
 {
@@ -567,14 +580,14 @@ functions_setup(PyObject *module)
     if (PyModule_AddFunctions(module, functions) < 0) {
         return -1;
     }
-    load_function = PyObject_GetAttrString(module, "_load_function");
+    function_maker = module_add_maker(module, "pickletask._f", make_head);
     new_function = PyObject_GetAttrString(module, "_new_function");
     set_function = PyObject_GetAttrString(module, "_set_function");
     load_referred_function = PyObject_GetAttrString(module,
                                                     "_load_referred_function");
     new_referred_function = PyObject_GetAttrString(module,
                                                    "_new_referred_function");
-    return load_function == NULL || new_function == NULL
+    return function_maker == NULL || new_function == NULL
                    || set_function == NULL || load_referred_function == NULL
                    || new_referred_function == NULL
                ? -1

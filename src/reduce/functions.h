@@ -1,6 +1,6 @@
 /* Functions by value, for those that no name finds.
  *
- * A function is (tag, digest, data, home) and what its code doesn't say: its
+ * A function is (packed code, home) and what its code doesn't say: its
  * closure, defaults and attributes.  home is the name of the module whose dict
  * its globals are, or the dict itself.  Of the function of a frame only code
  * and globals count.

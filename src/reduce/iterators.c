@@ -9,6 +9,17 @@ static PyObject *nothing;           /* an empty tuple; owned */
 
 /* ---- helpers ----------------------------------------------------------- */
 
+/* What becomes of each part: for a pickle its substitute, for a shallow copy
+ * the part itself.  To reduce runs no Python code that could meet the other
+ * one. */
+static PyObject *(*convert)(PyObject *) = substitute_for;
+
+static PyObject *
+itself(PyObject *part)
+{
+    return Py_NewRef(part);
+}
+
 /* What makes an iterator like one that is exhausted and has dropped what it
  * went over. Borrowed. */
 static PyObject *
@@ -27,7 +38,7 @@ optional(PyObject *field)
     if (field == NULL) {
         return Py_NewRef(nothing);
     }
-    value = substitute_for(field);
+    value = convert(field);
     result = value == NULL ? NULL : PyTuple_Pack(1, value);
     Py_XDECREF(value);
     return result;
@@ -41,7 +52,7 @@ pack(Py_ssize_t count, PyObject *const *items)
     PyObject *result = PyTuple_New(count);
 
     for (Py_ssize_t i = 0; result != NULL && i < count; i++) {
-        PyObject *value = substitute_for(or_nothing(items[i]));
+        PyObject *value = convert(or_nothing(items[i]));
         if (value == NULL) {
             Py_CLEAR(result);
             break;
@@ -99,7 +110,7 @@ batched_reduce(PyObject *self, parts *p)
 {
     batched_object *o = (batched_object *)self;
     /* The size is gone with the iterator. */
-    p->arguments = Py_BuildValue("(Nn)", substitute_for(or_nothing(o->it)),
+    p->arguments = Py_BuildValue("(Nn)", convert(or_nothing(o->it)),
                                  o->it == NULL ? (Py_ssize_t)1 : o->size);
 #if INTERP_BATCHED_IS_STRICT
     p->keywords = Py_BuildValue("{s:O}", "strict",
@@ -178,7 +189,7 @@ accumulate_reduce(PyObject *self, parts *p)
     p->arguments = PACK(o->it, o->binop == NULL ? Py_None : o->binop);
     if (o->initial != NULL) {
         p->keywords = Py_BuildValue("{s:N}", "initial",
-                                    substitute_for(o->initial));
+                                    convert(o->initial));
     }
     p->state = optional(o->total);
 }
@@ -450,7 +461,7 @@ islice_reduce(PyObject *self, parts *p)
     }
     PyObject *stop = o->stop == -1 ? Py_NewRef(Py_None)
                                    : PyLong_FromSsize_t(o->stop - o->count);
-    p->arguments = Py_BuildValue("(NnNn)", substitute_for(o->it),
+    p->arguments = Py_BuildValue("(NnNn)", convert(o->it),
                                  o->next - o->count, stop, o->step);
 }
 
@@ -553,7 +564,7 @@ static void
 repeat_reduce(PyObject *self, parts *p)
 {
     repeat_object *o = (repeat_object *)self;
-    PyObject *element = substitute_for(o->element);
+    PyObject *element = convert(o->element);
     p->arguments = o->count < 0
                        ? Py_BuildValue("(N)", element)
                        : Py_BuildValue("(Nn)", element, o->count);
@@ -566,14 +577,14 @@ tee_data_reduce(PyObject *self, parts *p)
     PyObject *values = PyList_New(o->count);
 
     for (int i = 0; values != NULL && i < o->count; i++) {
-        PyObject *value = substitute_for(o->values[i]);
+        PyObject *value = convert(o->values[i]);
         if (value == NULL) {
             Py_CLEAR(values);
             break;
         }
         PyList_SET_ITEM(values, i, value);
     }
-    p->arguments = Py_BuildValue("(NNO)", substitute_for(o->it), values,
+    p->arguments = Py_BuildValue("(NNO)", convert(o->it), values,
                                  o->next == NULL ? Py_None : o->next);
 }
 
@@ -619,7 +630,7 @@ zip_longest_reduce(PyObject *self, parts *p)
     }
     if (o->fill != NULL) {
         p->keywords = Py_BuildValue("{s:N}", "fillvalue",
-                                    substitute_for(o->fill));
+                                    convert(o->fill));
     }
 }
 
@@ -721,6 +732,15 @@ core_reduce_iterator(PyObject *module, PyObject *self)
 }
 
 static PyObject *
+core_copy_iterator(PyObject *module, PyObject *self)
+{
+    convert = itself;
+    PyObject *result = core_reduce_iterator(module, self);
+    convert = substitute_for;
+    return result;
+}
+
+static PyObject *
 core_new_iterator(PyObject *module, PyObject *args)
 {
     PyObject *type, *arguments, *state = Py_None, *keywords = NULL;
@@ -754,6 +774,8 @@ core_new_iterator(PyObject *module, PyObject *args)
 static PyMethodDef functions[] = {
     {"_reduce_iterator", core_reduce_iterator, METH_O,
      PyDoc_STR("Reducer of the iterators of itertools.")},
+    {"_copy_iterator", core_copy_iterator, METH_O,
+     PyDoc_STR("The same for shallow copies.")},
     {"_new_iterator", core_new_iterator, METH_VARARGS,
      PyDoc_STR("Iterator of itertools in a saved state.")},
     {NULL},

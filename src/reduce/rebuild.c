@@ -14,11 +14,14 @@
 #include "fiber/soften.h"
 #include "functions.h"
 #include "interp/analysis.h"
+#include "loops.h"
 #include "references.h"
+#include "saved.h"
 #include "sealed.h"
 
 /* A frame on its way from state to memory. */
 typedef struct {
+    saved_frame saved;
     PyCodeObject *code;     /* borrowed from the function */
     PyObject *function;     /* owned */
     referred referred;      /* owned: its code, if the head is a reference */
@@ -61,96 +64,93 @@ plan_clear(frame_plan *plan)
     references_clear(&plan->referred);
 }
 
-/* How many slots are filled or said to be empty. */
-static Py_ssize_t
-count_slots(PyObject *nulls, Py_ssize_t values)
-{
-    unsigned long long bits;
+/* ---- planning ---------------------------------------------------------- */
 
-    if (PyLong_CheckExact(nulls)) {
-        bits = PyLong_AsUnsignedLongLongMask(nulls);
-        values += __builtin_popcountll(bits);
+/* The value of a special slot. New reference, or NULL with an exception. */
+static PyObject *
+make_special(const frame_plan *plan, special_kind kind, int other,
+             PyObject *const *values)
+{
+    PyObject *made = NULL, *earlier = other < 0 ? NULL : plan->slots[other];
+
+    if (kind == SPECIAL_SAME) {
+        made = Py_XNewRef(earlier);
     }
-    else if (PyBytes_CheckExact(nulls)) {
-        for (Py_ssize_t i = 0; i < PyBytes_GET_SIZE(nulls); i++) {
-            bits = (unsigned char)PyBytes_AS_STRING(nulls)[i];
-            values += __builtin_popcountll(bits);
-        }
+    else if (kind == SPECIAL_LOOP) {
+        made = loops_make(values[0], values[1]);
     }
-    return values;
+    else if (kind == SPECIAL_LOOP_IN) {
+        made = earlier == NULL ? NULL : loops_make(earlier, values[0]);
+    }
+    else {
+        made = loops_make_range(values[0], values[1], values[2]);
+    }
+    if (made == NULL && !PyErr_Occurred()) {
+        corrupt(plan, "has a loop over nothing that it could be over");
+    }
+    return made;
 }
 
-/* The pc that a frame's state says, in plan->pc. 0, or -1 with an
- * exception. */
+/* Do the marks of empty slots have the form for so many slots? */
 static int
-plan_pc(frame_plan *plan, const analysis *a, PyObject *state, int before)
+check_nulls(const saved_frame *saved, int count)
 {
-    PyObject *number = PyTuple_GET_ITEM(state, before + FRAME_PC);
-
-    if (!PyLong_CheckExact(number)) {
-        return corrupt(plan, "doesn't say where it stands");
+    if (saved->nulls == NULL) {
+        return 0;
     }
-    if (plan->referred.code != NULL) {
-        PyObject *nulls = PyTuple_GET_ITEM(state, before + FRAME_NULLS);
-        Py_ssize_t values = PyTuple_GET_SIZE(state) - before - FRAME_VALUES;
-        values = count_slots(nulls, values) - plan->code->co_nlocalsplus;
-        plan->pc = references_pc(number, &plan->referred, a, (int)values);
-        return PyErr_Occurred() ? -1 : 0;
+    if (saved->nulls_bits == 7) {
+        return 1;
     }
-    int overflow;
-    long pc = PyLong_AsLongAndOverflow(number, &overflow);
-    plan->pc = overflow || pc < 0 || pc > INT_MAX ? -1 : (int)pc;
-    return 0;
+    return count <= STATE_SMALL ? saved->nulls == saved->few_nulls
+                                : saved->nulls != saved->few_nulls
+                                      && saved->nulls_size == (count + 7) / 8;
 }
 
-/* 1 if slot i is said to be empty, 0 if not, -1 without an exception if that
- * isn't said. */
+/* References to the values, each in its slot. */
 static int
-is_null(PyObject *nulls, unsigned long long bits, int i, int count)
+plan_slots(frame_plan *plan)
 {
-    if (count <= STATE_SMALL) {
-        return bits >> i & 1;
-    }
-    return PyBytes_AS_STRING(nulls)[i / 8] >> i % 8 & 1;
-}
+    saved_frame *saved = &plan->saved;
+    PyObject *const *value = saved->values;
+    PyObject *const *end = value + saved->value_count;
+    int special = -1, other = -1;
+    special_kind kind = SPECIAL_SAME;
 
-/* References to the values, each in its slot. The values end the tuple. */
-static int
-plan_slots(frame_plan *plan, PyObject *nulls, PyObject *state, int at)
-{
-    unsigned long long bits = 0;
-    int count = plan->count;
-
-    if (count <= STATE_SMALL) {
-        if (!PyLong_CheckExact(nulls)) {
-            return corrupt(plan, "doesn't say which slots are empty");
-        }
-        bits = PyLong_AsUnsignedLongLong(nulls);
-        if (bits == (unsigned long long)-1 && PyErr_Occurred()) {
-            PyErr_Clear();
-            return corrupt(plan, "doesn't say which slots are empty");
-        }
-    }
-    else if (!PyBytes_CheckExact(nulls)
-             || PyBytes_GET_SIZE(nulls) != (count + 7) / 8)
-    {
+    if (!check_nulls(saved, plan->count)) {
         return corrupt(plan, "doesn't say which slots are empty");
     }
-    plan->slots = PyMem_Calloc(count + 1, sizeof(PyObject *));
+    if (saved->slots != plan->count) {
+        return corrupt(plan, saved->slots < plan->count
+                                 ? "has too few values"
+                                 : "has too many values");
+    }
+    plan->slots = PyMem_Calloc(plan->count + 1, sizeof(PyObject *));
     if (plan->slots == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (int i = 0; i < count; i++) {
-        if (is_null(nulls, bits, i, count)) {
+    saved_next_special(&saved->specials, &special, &kind, &other);
+    for (int i = 0; i < plan->count; i++) {
+        int items = i == special ? saved_special_items[kind] : 1;
+        if (saved_is_null(saved, i)) {
             continue;
         }
-        if (at >= PyTuple_GET_SIZE(state)) {
+        if (end - value < items) {
             return corrupt(plan, "has too few values");
         }
-        plan->slots[i] = Py_NewRef(PyTuple_GET_ITEM(state, at++));
+        if (i != special) {
+            plan->slots[i] = Py_NewRef(*value);
+        }
+        else {
+            plan->slots[i] = make_special(plan, kind, other, value);
+            if (plan->slots[i] == NULL) {
+                return -1;
+            }
+            saved_next_special(&saved->specials, &special, &kind, &other);
+        }
+        value += items;
     }
-    if (at != PyTuple_GET_SIZE(state)) {
+    if (value != end) {
         return corrupt(plan, "has too many values");
     }
     return 0;
@@ -204,10 +204,10 @@ check_exception(const frame_plan *plan, PyObject *value, PyObject **exception)
     return 0;
 }
 
-/* Reads the parts of a frame's state which begin at `before`. Afterwards
- * plan_clear() is due in any case. 0, or -1 with an exception. */
+/* Where a frame stands, and its slots. Afterwards plan_clear() is due in any
+ * case. 0, or -1 with an exception. */
 static int
-plan_frame(frame_plan *plan, PyObject *state, int before)
+plan_frame(frame_plan *plan)
 {
     analysis_instruction at;
 
@@ -217,8 +217,14 @@ plan_frame(frame_plan *plan, PyObject *state, int before)
                    ? -1
                    : (PyErr_Clear(), corrupt(plan, "has damaged code"));
     }
-    if (plan_pc(plan, a, state, before) < 0) {
-        return -1;
+    plan->pc = plan->saved.place.pc;
+    if (plan->referred.code != NULL) {
+        plan->pc = references_pc(&plan->saved.place, &plan->referred, a,
+                                 plan->saved.slots
+                                     - plan->code->co_nlocalsplus);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
     }
     plan->kept = analysis_kept(a, plan->pc);
     if (plan->kept < 0 || analysis_at(a, plan->pc, &at) < 0) {
@@ -231,25 +237,20 @@ plan_frame(frame_plan *plan, PyObject *state, int before)
     plan->oparg = at.oparg;
     plan->next = at.next;
     plan->count = plan->code->co_nlocalsplus + plan->kept;
-    if (plan_slots(plan, PyTuple_GET_ITEM(state, before + FRAME_NULLS), state,
-                   before + FRAME_VALUES) < 0
-        || check_slots(plan, a) < 0)
-    {
-        return -1;
-    }
-    return 0;
+    return plan_slots(plan) < 0 || check_slots(plan, a) < 0 ? -1 : 0;
 }
 
 /* The namespace of a frame that is not a generator's. */
 static int
-plan_namespace(frame_plan *plan, PyObject *extra)
+plan_namespace(frame_plan *plan)
 {
     int wants = !(plan->code->co_flags & CO_OPTIMIZED);
 
-    plan->extra = extra == Py_None ? NULL : extra;
-    if (wants ? plan->extra == NULL || !PyMapping_Check(extra)
+    plan->extra = plan->saved.space;
+    if (wants ? plan->extra == NULL || !PyMapping_Check(plan->extra)
               : plan->extra != NULL
-                    && (!PyDict_CheckExact(extra) || !INTERP_KEEPS_LOCALS))
+                    && (!PyDict_CheckExact(plan->extra)
+                        || !INTERP_KEEPS_LOCALS))
     {
         return corrupt(plan, "has no proper namespace");
     }
@@ -259,12 +260,19 @@ plan_namespace(frame_plan *plan, PyObject *extra)
 /* Takes the function of a frame from its head, or makes one for the code that
  * the head refers to. Then may run Python code. 0, or -1 with an exception. */
 static int
-plan_function(frame_plan *plan, PyObject *head)
+plan_function(frame_plan *plan)
 {
+    PyObject *head = sealed_open(plan->saved.head);
+
     plan->code = NULL;
-    head = sealed_open(head);
-    if (PyTuple_CheckExact(head)) {
-        if (references_follow(head, &plan->referred) < 0) {
+    if (plan->saved.has_digest || PyTuple_CheckExact(head)) {
+        int status = plan->saved.has_digest
+                         ? references_follow_parts(plan->saved.head,
+                                                   plan->saved.digest,
+                                                   plan->saved.path,
+                                                   &plan->referred)
+                         : references_follow(head, &plan->referred);
+        if (status < 0) {
             return -1;
         }
         plan->function = functions_of(plan->referred.code,
@@ -410,21 +418,46 @@ check_suspended(const frame_plan *plan)
     return 0;
 }
 
+/* What the state of a generator says. 0, or -1 with an exception. */
+static int
+read_generator(saved_frame *saved, PyObject *state)
+{
+    compact_reader r;
+    int minor;
+
+    if (compact_open(&r, state, 0, 0) < 0) {
+        if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) == 0) {
+            return saved_damaged();
+        }
+        PyObject *format = PyTuple_GET_ITEM(state, GENERATOR_FORMAT);
+        return saved_check_old_format(format) < 0
+                   ? -1
+                   : saved_read_old_frame(saved, state, GENERATOR_FRAME);
+    }
+    if (saved_read_format(&r, &minor) < 0
+        || saved_read_frame(saved, &r, minor) < 0)
+    {
+        return -1;
+    }
+    if (r.at != r.end || r.item != r.last || saved->generator != NULL
+        || saved->space != NULL)
+    {
+        return saved_damaged();
+    }
+    return saved_check_minor(minor);
+}
+
 int
 rebuild_generator(PyObject *object, PyObject *state)
 {
     frame_plan plan = {.code = NULL};
     int status = -1;
 
-    if (!is_generator(object) || !PyTuple_CheckExact(state)
-        || PyTuple_GET_SIZE(state) < GENERATOR_FRAME + FRAME_VALUES)
-    {
-        return corrupt(&plan, "this is no state of a generator");
+    if (!is_generator(object)) {
+        return corrupt(&plan, "a state is set that is not a generator's");
     }
     plan.gen = (PyGenObject *)object;
-    PyObject *format = PyTuple_GET_ITEM(state, GENERATOR_FORMAT);
-    PyObject *head = PyTuple_GET_ITEM(state, GENERATOR_FRAME + FRAME_HEAD);
-    if (rebuild_check_format(format) < 0 || plan_function(&plan, head) < 0) {
+    if (read_generator(&plan.saved, state) < 0 || plan_function(&plan) < 0) {
         goto error;
     }
     if (!is_empty_generator(plan.gen)
@@ -433,10 +466,9 @@ rebuild_generator(PyObject *object, PyObject *state)
         corrupt(&plan, "belongs to another generator");
         goto error;
     }
-    PyObject *extra = PyTuple_GET_ITEM(state, GENERATOR_FRAME + FRAME_EXTRA);
-    if (check_exception(&plan, extra, &plan.extra) == 0
-        && plan_frame(&plan, state, GENERATOR_FRAME) == 0
-        && check_suspended(&plan) == 0)
+    int collects = PyGC_Disable();
+    if (check_exception(&plan, plan.saved.exception, &plan.extra) == 0
+        && plan_frame(&plan) == 0 && check_suspended(&plan) == 0)
     {
         /* Analysing and checking ran no Python code: it is empty still. */
         publish_generator(&plan);
@@ -447,6 +479,9 @@ rebuild_generator(PyObject *object, PyObject *state)
                 : FRAME_CREATED;
         status = 0;
     }
+    if (collects) {
+        PyGC_Enable();
+    }
 
 error:
     plan_clear(&plan);
@@ -454,26 +489,6 @@ error:
 }
 
 /* ---- a fiber's parts --------------------------------------------------- */
-
-int
-rebuild_check_format(PyObject *format)
-{
-    if (!PyLong_CheckExact(format)) {
-        PyErr_SetString(CorruptStateError,
-                        "can't restore: the state has no format number");
-        return -1;
-    }
-    int overflow;
-    long number = PyLong_AsLongAndOverflow(format, &overflow);
-    if (number < STATE_OLDEST || number > STATE_FORMAT) {
-        PyErr_Format(VersionMismatchError,
-                     "can't restore: the state has format %S, and this "
-                     "pickletask reads formats up to %d", format,
-                     STATE_FORMAT);
-        return -1;
-    }
-    return 0;
-}
 
 /* What a frame that waits in FOR_ITER or SEND resumes. Borrowed, or NULL. */
 static PyObject *
@@ -530,16 +545,14 @@ check_pending(const frame_plan *plan, const frame_plan *inner)
 
 /* The generator of frame number i, and the exception that it handles. */
 static int
-plan_generator(frame_plan *plans, int i, PyObject *pair)
+plan_generator(frame_plan *plans, int i)
 {
     frame_plan *plan = &plans[i];
 
-    if (PyTuple_GET_SIZE(pair) != 2
-        || !is_generator(PyTuple_GET_ITEM(pair, 0)))
-    {
+    if (!is_generator(plan->saved.generator)) {
         return corrupt(plan, "is one of a generator without its generator");
     }
-    plan->gen = (PyGenObject *)PyTuple_GET_ITEM(pair, 0);
+    plan->gen = (PyGenObject *)plan->saved.generator;
     if (!is_empty_generator(plan->gen)
         || generator_code(plan->gen) != plan->code)
     {
@@ -550,26 +563,7 @@ plan_generator(frame_plan *plans, int i, PyObject *pair)
             return corrupt(plan, "runs twice in the task");
         }
     }
-    return check_exception(plan, PyTuple_GET_ITEM(pair, 1), &plan->extra);
-}
-
-/* The functions of all frames: afterwards no Python code runs. */
-static int
-plan_functions(frame_plan *plans, int count, PyObject *state)
-{
-    for (int i = 0; i < count; i++) {
-        PyObject *frame = PyTuple_GET_ITEM(state, FIBER_FRAMES + i);
-        if (!PyTuple_CheckExact(frame)
-            || PyTuple_GET_SIZE(frame) < FRAME_VALUES)
-        {
-            return corrupt(&plans[i], "a frame has no state");
-        }
-        if (plan_function(&plans[i], PyTuple_GET_ITEM(frame, FRAME_HEAD)) < 0)
-        {
-            return -1;
-        }
-    }
-    return 0;
+    return check_exception(plan, plan->saved.exception, &plan->extra);
 }
 
 /* The context that a frame has entered, as Context.run() does. Borrowed, or
@@ -606,22 +600,22 @@ check_context(const frame_plan *plans, int i)
 
 /* A plan for frame number i, whose next inner one is plans[i - 1]. */
 static int
-plan_link(frame_plan *plans, int i, PyObject *state)
+plan_link(frame_plan *plans, int i)
 {
     frame_plan *plan = &plans[i];
-    PyObject *extra = PyTuple_GET_ITEM(state, FRAME_EXTRA);
-    if (PyTuple_CheckExact(extra)) {
-        if (plan_generator(plans, i, extra) < 0) {
+
+    if (plan->saved.generator != NULL) {
+        if (plan_generator(plans, i) < 0) {
             return -1;
         }
     }
     else if (is_generator_code(plan->code)) {
         return corrupt(plan, "is one of a generator without its generator");
     }
-    else if (plan_namespace(plan, extra) < 0) {
+    else if (plan_namespace(plan) < 0) {
         return -1;
     }
-    if (plan_frame(plan, state, 0) < 0
+    if (plan_frame(plan) < 0
         || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0
         || check_context(plans, i) < 0)
     {
@@ -718,63 +712,185 @@ image_for(const frame_plan *plans, int count)
     return image_new((int)compact, (int)full);
 }
 
-int
-rebuild_fiber(fiber *f, PyObject *state)
+/* Checks all frames, of which the functions are known. No Python code runs. 0,
+ * or -1 with an exception. */
+static int
+plan_links(frame_plan *plans, int count)
 {
-    frame_plan none = {.code = NULL}, *plans = NULL;
+    for (int i = 0; i < count; i++) {
+        if (plan_link(plans, i) < 0) {
+            return -1;
+        }
+    }
+    if (plans[count - 1].gen != NULL) {
+        return corrupt(&plans[count - 1],
+                       "begins a task, which a generator can't");
+    }
+    return 0;
+}
+
+/* Makes new fiber f soft with frames of which all is known that the state
+ * says. 0, or -1 with an exception. */
+static int
+rebuild_frames(fiber *f, frame_plan *plans, int count, PyObject *exception,
+               int minor)
+{
     fiber_image *image = NULL;
-    PyObject *exception;
-    int status = -1, count = 0;
+    int collects, status = -1;
+
+    for (int i = 0; i < count; i++) {
+        /* May run Python code: none does afterwards. */
+        if (plan_function(&plans[i]) < 0) {
+            return -1;
+        }
+    }
+    if (saved_check_minor(minor) < 0) {
+        return -1;
+    }
+    if (f->state != FIBER_NEW || f->stack != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "can't restore a task: it was started meanwhile");
+        return -1;
+    }
+    collects = PyGC_Disable();
+    if (plan_links(plans, count) == 0) {
+        image = image_for(plans, count);
+    }
+    if (image != NULL) {
+        publish_fiber(f, image, plans, count, exception);
+        assert(fiber_check(f));
+        status = 0;
+    }
+    if (collects) {
+        PyGC_Enable();
+    }
+    return status;
+}
+
+/* So many plans. NULL with an exception if there's no memory. */
+static frame_plan *
+new_plans(Py_ssize_t count)
+{
+    frame_plan *plans = count > INT_MAX / 2
+                            ? NULL
+                            : PyMem_Calloc(count, sizeof(frame_plan));
+    if (plans == NULL) {
+        PyErr_NoMemory();
+    }
+    return plans;
+}
+
+static void
+clear_plans(frame_plan *plans, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        plan_clear(&plans[i]);
+    }
+}
+
+/* The exception that is handled outside of all generators comes with the
+ * outermost frame. Borrowed, in *exception. 0, or -1 with an exception. */
+static int
+take_exception(frame_plan *plans, int count, PyObject **exception)
+{
+    for (int i = 0; i < count - 1; i++) {
+        if (plans[i].saved.exception != NULL
+            && plans[i].saved.generator == NULL)
+        {
+            return saved_damaged();
+        }
+    }
+    return check_exception(&plans[count - 1], plans[count - 1].saved.exception,
+                           exception);
+}
+
+int
+rebuild_fiber(fiber *f, PyObject *state, int count)
+{
+    enum { FEW = 4 };
+    frame_plan few[FEW] = {{.code = NULL}}, *plans = few;
+    PyObject *exception = NULL;
+    compact_reader r;
+    int minor, frames = 0, room = FEW, status = -1;
 
     assert(f->state == FIBER_NEW && f->stack == NULL);
-    if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) <= FIBER_FRAMES
-        || PyTuple_GET_SIZE(state) > INT_MAX / 2)
-    {
-        return corrupt(&none, "this is no state of a task");
+    if (compact_open(&r, state, 1, count) < 0) {
+        return saved_damaged();
     }
-    if (rebuild_check_format(PyTuple_GET_ITEM(state, FIBER_FORMAT)) < 0
+    if (saved_read_format(&r, &minor) < 0) {
+        return -1;
+    }
+    while (r.at < r.end || frames == 0) {
+        if (frames == room) {
+            frame_plan *larger = new_plans(4 * (Py_ssize_t)room);
+            if (larger == NULL) {
+                goto error;
+            }
+            memcpy(larger, plans, frames * sizeof(frame_plan));
+            if (plans != few) {
+                PyMem_Free(plans);
+            }
+            plans = larger;
+            room *= 4;
+        }
+        if (saved_read_frame(&plans[frames].saved, &r, minor) < 0) {
+            goto error;
+        }
+        frames++;
+    }
+    if (r.item != r.last) {
+        saved_damaged();
+        goto error;
+    }
+    if (take_exception(plans, frames, &exception) == 0) {
+        status = rebuild_frames(f, plans, frames, exception, minor);
+    }
+
+error:
+    clear_plans(plans, frames);
+    if (plans != few) {
+        PyMem_Free(plans);
+    }
+    return status;
+}
+
+int
+rebuild_old_fiber(fiber *f, PyObject *state)
+{
+    frame_plan none = {.code = NULL}, *plans;
+    PyObject *exception;
+    int status = -1;
+
+    assert(f->state == FIBER_NEW && f->stack == NULL);
+    if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) <= FIBER_FRAMES)
+    {
+        return saved_damaged();
+    }
+    if (saved_check_old_format(PyTuple_GET_ITEM(state, FIBER_FORMAT)) < 0
         || check_exception(&none, PyTuple_GET_ITEM(state, FIBER_EXCEPTION),
                            &exception) < 0)
     {
         return -1;
     }
-    count = (int)PyTuple_GET_SIZE(state) - FIBER_FRAMES;
-    plans = PyMem_Calloc(count, sizeof(frame_plan));
+    Py_ssize_t count = PyTuple_GET_SIZE(state) - FIBER_FRAMES;
+    plans = new_plans(count);
     if (plans == NULL) {
-        PyErr_NoMemory();
         return -1;
     }
-    if (plan_functions(plans, count, state) < 0) {
-        goto error;
-    }
-    if (f->state != FIBER_NEW || f->stack != NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "can't restore a task: it was started meanwhile");
-        goto error;
-    }
-    for (int i = 0; i < count; i++) {
-        if (plan_link(plans, i, PyTuple_GET_ITEM(state, FIBER_FRAMES + i))
-            < 0)
-        {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *frame = PyTuple_GET_ITEM(state, FIBER_FRAMES + i);
+        if (!PyTuple_CheckExact(frame)) {
+            saved_damaged();
+            goto error;
+        }
+        if (saved_read_old_frame(&plans[i].saved, frame, 0) < 0) {
             goto error;
         }
     }
-    if (plans[count - 1].gen != NULL) {
-        corrupt(&plans[count - 1], "begins a task, which a generator can't");
-        goto error;
-    }
-    image = image_for(plans, count);
-    if (image == NULL) {
-        goto error;
-    }
-    publish_fiber(f, image, plans, count, exception);
-    assert(fiber_check(f));
-    status = 0;
+    status = rebuild_frames(f, plans, (int)count, exception, INTERP_MINOR);
 
 error:
-    for (int i = 0; i < count; i++) {
-        plan_clear(&plans[i]);
-    }
+    clear_plans(plans, count);
     PyMem_Free(plans);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "override.h"
 #include "references.h"
 #include "sealed.h"
+#include "shorten.h"
 #include "snapshot.h"
 #include "state.h"
 #include "substitute.h"
@@ -24,7 +25,7 @@ reduce_setup(PyObject *module)
         || references_setup(module) < 0 || awaitables_setup(module) < 0
         || state_setup(module) < 0 || snapshot_setup(module) < 0
         || iterators_setup(module) < 0 || containers_setup(module) < 0
-        || override_setup(module) < 0)
+        || override_setup(module) < 0 || shorten_setup(module) < 0)
     {
         return -1;
     }

@@ -47,21 +47,22 @@ digest_of(PyCodeObject *code)
     return known == NULL ? NULL : *known;
 }
 
-/* (function, digest) if a name finds a function with this code. New reference,
- * or NULL, with an exception if one is set. */
-static PyObject *
-make_quickly(PyCodeObject *code, PyObject *globals)
+/* (function, digest) if a name finds a function with this code, and if there
+ * is a digest. */
+PyObject *
+references_quickly(PyCodeObject *code, PyObject *globals)
 {
-    PyObject *result = NULL, *digest;
-    PyObject *function = codes_resolve(globals, code->co_qualname);
+    PyObject *result = NULL, **digest = codes_digest(code);
+    PyObject *function = digest == NULL || *digest == NULL
+                             ? NULL
+                             : codes_resolve(globals, code->co_qualname);
 
     if (function != NULL && PyFunction_Check(function)
         && PyFunction_GET_CODE(function) == (PyObject *)code
         && PyFunction_GET_GLOBALS(function) == globals
         && functions_importable(function) > 0)
     {
-        digest = digest_of(code);
-        result = digest == NULL ? NULL : PyTuple_Pack(2, function, digest);
+        result = PyTuple_Pack(2, function, *digest);
     }
     Py_XDECREF(function);
     return result;
@@ -72,8 +73,8 @@ references_make(PyCodeObject *code, PyObject *globals)
 {
     PyObject *reference = NULL;
 
-    if (globals != NULL) {
-        reference = make_quickly(code, globals);
+    if (globals != NULL && digest_of(code) != NULL) {
+        reference = references_quickly(code, globals);
     }
     if (reference != NULL || PyErr_Occurred() || find_functions() < 0) {
         return reference;
@@ -83,15 +84,12 @@ references_make(PyCodeObject *code, PyObject *globals)
                                         NULL);
 }
 
-/* Is it a function whose code has the digest of the reference? 1 or 0, or -1
- * with an exception. */
+/* Is it a function whose code has this digest? 1 or 0, or -1 with an
+ * exception. */
 static int
-follow_quickly(PyObject *reference, referred *out)
+follow_quickly(PyObject *function, const unsigned char *digest, referred *out)
 {
-    PyObject *function = PyTuple_GET_ITEM(reference, 0);
-    PyObject *digest = PyTuple_GET_ITEM(reference, 1);
-
-    if (!PyFunction_Check(function) || !PyBytes_CheckExact(digest)) {
+    if (!PyFunction_Check(function)) {
         return 0;
     }
     PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(function);
@@ -99,25 +97,20 @@ follow_quickly(PyObject *reference, referred *out)
     if (now == NULL) {
         return -1;
     }
-    int same = PyObject_RichCompareBool(now, digest, Py_EQ);
-    if (same > 0) {
-        out->code = (PyCodeObject *)Py_NewRef(code);
-        out->globals = Py_NewRef(PyFunction_GET_GLOBALS(function));
+    if (memcmp(PyBytes_AS_STRING(now), digest, REFERENCES_DIGEST) != 0) {
+        return 0;
     }
-    return same;
+    out->code = (PyCodeObject *)Py_NewRef(code);
+    out->globals = Py_NewRef(PyFunction_GET_GLOBALS(function));
+    return 1;
 }
 
-int
-references_follow(PyObject *reference, referred *out)
+/* The thorough way, after a quick one has failed. */
+static int
+follow_thoroughly(PyObject *reference, referred *out)
 {
     PyObject *found, *code, *globals;
 
-    if (PyTuple_CheckExact(reference) && PyTuple_GET_SIZE(reference) == 2) {
-        int same = follow_quickly(reference, out);
-        if (same != 0) {
-            return same < 0 ? -1 : 0;
-        }
-    }
     if (find_functions() < 0) {
         return -1;
     }
@@ -138,6 +131,48 @@ references_follow(PyObject *reference, referred *out)
     return 0;
 }
 
+int
+references_follow(PyObject *reference, referred *out)
+{
+    int same = 0;
+
+    if (PyTuple_CheckExact(reference) && PyTuple_GET_SIZE(reference) == 2
+        && PyBytes_CheckExact(PyTuple_GET_ITEM(reference, 1)))
+    {
+        PyObject *digest = PyTuple_GET_ITEM(reference, 1);
+        if (PyBytes_GET_SIZE(digest) >= REFERENCES_DIGEST) {
+            same = follow_quickly(PyTuple_GET_ITEM(reference, 0),
+                                  (unsigned char *)PyBytes_AS_STRING(digest),
+                                  out);
+        }
+    }
+    return same == 0 ? follow_thoroughly(reference, out) : same < 0 ? -1 : 0;
+}
+
+int
+references_follow_parts(PyObject *anchor, const unsigned char *digest,
+                        PyObject *path, referred *out)
+{
+    int same = path == NULL ? follow_quickly(anchor, digest, out) : 0;
+    PyObject *bytes, *reference = NULL;
+
+    if (same != 0) {
+        return same < 0 ? -1 : 0;
+    }
+    bytes = PyBytes_FromStringAndSize((const char *)digest, REFERENCES_DIGEST);
+    if (bytes != NULL) {
+        /* Without a path, two items. */
+        reference = PyTuple_Pack(path == NULL ? 2 : 3, anchor, bytes, path);
+        Py_DECREF(bytes);
+    }
+    if (reference == NULL) {
+        return -1;
+    }
+    int status = follow_thoroughly(reference, out);
+    Py_DECREF(reference);
+    return status;
+}
+
 void
 references_clear(referred *r)
 {
@@ -154,14 +189,10 @@ enum {
     WAITS_SEND, WAITS_YIELD, WAITS_START
 };
 
-typedef struct {
-    long pc, kind, line, column, end;
-} place;
-
 enum { FIELDS = 5 };
 
-/* Bits of the fields, in their order, in a small and in a large place.  The
- * lowest bit of the int tells which: a small one fits into 31 bits. */
+/* Bits of the fields, in their order, in a small and in a large place of
+ * format 2.  The lowest bit of the int tells which. */
 static const int small_bits[FIELDS] = {9, 3, 6, 6, 6};
 static const int large_bits[FIELDS] = {20, 3, 20, 10, 10};
 
@@ -187,10 +218,10 @@ kind_of(int opcode)
 }
 
 /* Where the instruction at pc stands. */
-static place
+static references_place
 place_of(PyCodeObject *code, const analysis *a, int pc)
 {
-    place p = {.pc = pc, .kind = WAITS_OTHER};
+    references_place p = {pc, WAITS_OTHER, 0, 0, 0};
     int line = -1, column = -1, end_line, end = -1;
     analysis_instruction at;
 
@@ -203,59 +234,32 @@ place_of(PyCodeObject *code, const analysis *a, int pc)
     }
     PyCode_Addr2Location(code, pc * (int)sizeof(_Py_CODEUNIT), &line, &column,
                          &end_line, &end);
-    p.line = line < 0 ? -1 : line - code->co_firstlineno;
-    p.column = column;
-    p.end = end;
+    p.line = line < code->co_firstlineno ? -1 : line - code->co_firstlineno;
+    p.column = column < 0 ? -1 : column;
+    p.end = end < 0 ? -1 : end;
     return p;
 }
 
-/* The fields as one number, or 0 if they don't fit. */
-static unsigned long long
-pack(const long *fields, const int *bits)
-{
-    unsigned long long number = 0;
-
-    for (int i = FIELDS - 1; i >= 0; i--) {
-        if (fields[i] < 0 || fields[i] >> bits[i] != 0) {
-            return 0;
-        }
-        number = number << bits[i] | (unsigned long long)fields[i];
-    }
-    return number << 1 | (bits == large_bits);
-}
-
-PyObject *
-references_place(PyCodeObject *code, int pc)
+int
+references_get_place(PyCodeObject *code, int pc, references_place *place)
 {
     const analysis *a = analysis_get(code);
     if (a == NULL) {
-        return NULL;
+        return -1;
     }
-    place p = place_of(code, a, pc);
-    long fields[FIELDS] = {p.pc, p.kind, p.line, p.column, p.end};
-    unsigned long long number = pack(fields, small_bits);
-    if (number == 0) {
-        number = pack(fields, large_bits);
-    }
-    if (number == 0) {
-        /* Too far away, or without a line: only the pc counts. */
-        return PyLong_FromLong(-1L - pc);
-    }
-    return PyLong_FromUnsignedLongLong(number);
+    *place = place_of(code, a, pc);
+    return 0;
 }
 
-/* The place in an int; -1 if it is none. */
-static int
-unpack(PyObject *number, place *p)
+int
+references_old_place(PyObject *number, references_place *place)
 {
     int overflow;
 
-    if (!PyLong_CheckExact(number)) {
-        return -1;
-    }
     long pc = PyLong_AsLongAndOverflow(number, &overflow);
     if (overflow == 0 && pc < 0) {
-        *p = (place){.pc = -1L - pc, .line = -1};
+        *place = (references_place){pc < -INT_MAX ? -1 : (int)(-1L - pc), 0,
+                                    -1, -1, -1};
         return 0;
     }
     unsigned long long packed = PyLong_AsUnsignedLongLong(number);
@@ -264,35 +268,33 @@ unpack(PyObject *number, place *p)
         return -1;
     }
     const int *bits = packed & 1 ? large_bits : small_bits;
-    long fields[FIELDS];
+    int fields[FIELDS];
     packed >>= 1;
     for (int i = 0; i < FIELDS; i++) {
-        fields[i] = (long)(packed & ((1ULL << bits[i]) - 1));
+        fields[i] = (int)(packed & ((1ULL << bits[i]) - 1));
         packed >>= bits[i];
     }
-    *p = (place){fields[0], fields[1], fields[2], fields[3], fields[4]};
+    *place = (references_place){fields[0], fields[1], fields[2], fields[3],
+                                fields[4]};
     return packed == 0 ? 0 : -1;
 }
 
 int
-references_pc(PyObject *number, const referred *r, const analysis *a, int kept)
+references_pc(const references_place *p, const referred *r, const analysis *a,
+              Py_ssize_t kept)
 {
     int found = -1, count = 0;
-    place p;
 
-    if (unpack(number, &p) < 0) {
-        return -1;
-    }
     if (!r->moved) {
-        return p.pc > INT_MAX ? -1 : (int)p.pc;
+        return p->pc;
     }
-    for (int pc = 0; p.line >= 0 && pc < (int)Py_SIZE(r->code); pc++) {
+    for (int pc = 0; p->line >= 0 && pc < (int)Py_SIZE(r->code); pc++) {
         if (analysis_kept(a, pc) != kept) {
             continue;
         }
-        place now = place_of(r->code, a, pc);
-        if (now.kind == p.kind && now.line == p.line
-            && now.column == p.column && now.end == p.end)
+        references_place now = place_of(r->code, a, pc);
+        if (now.kind == p->kind && now.line == p->line
+            && now.column == p->column && now.end == p->end)
         {
             found = pc;
             count++;
@@ -302,10 +304,10 @@ references_pc(PyObject *number, const referred *r, const analysis *a, int kept)
         PyErr_Format(CodeChangedError,
                      "can't restore a task: in the code that took the place "
                      "of what it was running, function '%U' (file \"%U\", "
-                     "line %d), nothing of the same shape stands on line %ld "
+                     "line %d), nothing of the same shape stands on line %d "
                      "where it waited", r->code->co_qualname,
                      r->code->co_filename, r->code->co_firstlineno,
-                     r->code->co_firstlineno + p.line);
+                     r->code->co_firstlineno + p->line);
         return -1;
     }
     return found;

@@ -8,9 +8,9 @@
  * rest of this layer asks for.
  *
  * Where changed code takes the place of what was saved, a frame goes on where
- * its source stood.  So the frame of a reference says in its pc also where
- * that was: a place is an int that has the pc, the kind of the instruction,
- * its line, counted from the first one of the code, and its columns.
+ * its source stood.  So the frame of a reference says beside its pc also where
+ * that was: the kind of the instruction, its line, counted from the first one
+ * of the code, and its columns.
  */
 #ifndef PICKLETASK_REDUCE_REFERENCES_H
 #define PICKLETASK_REDUCE_REFERENCES_H
@@ -26,6 +26,16 @@ typedef struct {
                              * a pc means nothing, only the place does */
 } referred;
 
+/* Bytes of a digest, the first of which is the minor version. */
+enum { REFERENCES_DIGEST = 12 };
+
+/* Where a frame waits. */
+typedef struct {
+    int pc;
+    int kind;               /* of the instruction */
+    int line, column, end;  /* or -1: not known */
+} references_place;
+
 int references_setup(PyObject *module);
 
 /* The reference to code that uses these globals, which may be NULL if they
@@ -33,21 +43,32 @@ int references_setup(PyObject *module);
  * NotPicklableError or what else is wrong. */
 PyObject *references_make(PyCodeObject *code, PyObject *globals);
 
+/* The same, if there is a quick way, which runs no Python code. New reference;
+ * NULL, with an exception if memory is lacking, if there is none. */
+PyObject *references_quickly(PyCodeObject *code, PyObject *globals);
+
 /* Follows a reference. May run Python code. 0, or -1 with CodeChangedError,
  * CorruptStateError or what else is wrong. */
 int references_follow(PyObject *reference, referred *out);
 
+/* The same for a reference in parts. `path` may be NULL. */
+int references_follow_parts(PyObject *anchor, const unsigned char *digest,
+                            PyObject *path, referred *out);
+
 void references_clear(referred *r);
 
-/* The place of the instruction at pc. New reference, or NULL with an
- * exception. */
-PyObject *references_place(PyCodeObject *code, int pc);
+/* The place of the instruction at pc. 0, or -1 with an exception. */
+int references_get_place(PyCodeObject *code, int pc, references_place *place);
 
-/* The pc in a place: of the code that was saved, or, if that has moved, of the
+/* The place in an int, as format 2 and 1 have it. 0, or -1 without an
+ * exception if it is none. */
+int references_old_place(PyObject *number, references_place *place);
+
+/* The pc of a place: of the code that was saved, or, if that has moved, of the
  * instruction that stands in its place and where as many values are kept.
- * -1 without an exception if it is no place, with CodeChangedError if there
+ * -1 without an exception if there is none, with CodeChangedError if there
  * is no such instruction, or more than one. */
-int references_pc(PyObject *place, const referred *r, const analysis *a,
-                  int kept);
+int references_pc(const references_place *place, const referred *r,
+                  const analysis *a, Py_ssize_t kept);
 
 #endif

@@ -335,7 +335,7 @@ static PyObject *
 substitute_reduce(PyObject *object, PyObject *protocol)
 {
     substitute *self = (substitute *)object;
-    PyObject *args;
+    PyObject *packed;
 
     switch (self->kind) {
     case FUNCTION:
@@ -353,8 +353,9 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case CELL:
         return reduce_cell(self->object);
     case CODE:
-        args = codes_pack((PyCodeObject *)self->object);
-        return args == NULL ? NULL : Py_BuildValue("ON", load_code, args);
+        packed = codes_pack((PyCodeObject *)self->object);
+        return packed == NULL ? NULL
+                              : Py_BuildValue("O(N)", load_code, packed);
     case NAMESPACE:
         return reduce_namespace(self->object);
     case HEAD:
@@ -590,11 +591,13 @@ core_load_module_dict(PyObject *module, PyObject *name)
 static PyObject *
 core_load_code(PyObject *module, PyObject *args)
 {
-    PyObject *tag, *digest, *data;
-    if (!PyArg_ParseTuple(args, "OOO", &tag, &digest, &data)) {
+    PyObject *first, *digest = NULL, *data = NULL;
+    if (!PyArg_ParseTuple(args, "O|OO", &first, &digest, &data)) {
         return NULL;
     }
-    return (PyObject *)codes_load(tag, digest, data, NULL);
+    return (PyObject *)(data == NULL
+                            ? codes_load(first, NULL)
+                            : codes_load_old(first, digest, data, NULL));
 }
 
 static PyObject *
@@ -653,8 +656,8 @@ core_reduce_code(PyObject *module, PyObject *code)
                      Py_TYPE(code)->tp_name);
         return NULL;
     }
-    PyObject *args = codes_pack((PyCodeObject *)code);
-    return args == NULL ? NULL : Py_BuildValue("ON", load_code, args);
+    PyObject *packed = codes_pack((PyCodeObject *)code);
+    return packed == NULL ? NULL : Py_BuildValue("O(N)", load_code, packed);
 }
 
 static PyObject *
@@ -682,7 +685,7 @@ core_same(PyObject *module, PyObject *object)
 
 static PyMethodDef functions[] = {
     {"_load_code", core_load_code, METH_VARARGS,
-     PyDoc_STR("Code object from (tag, digest, data).")},
+     PyDoc_STR("Code object that was packed.")},
     {"_load_module_dict", core_load_module_dict, METH_O,
      PyDoc_STR("The namespace of an importable module.")},
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},

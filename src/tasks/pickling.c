@@ -3,16 +3,29 @@
 
 #include "channel.h"
 #include "fiber/contexts.h"
+#include "module.h"
 #include "scheduler.h"
 
-/* Bits of a tasklet's flags. The lowest two are its tempval_kind. */
-enum { KIND = 3, ATOMIC = 4, IGNORE_NESTING = 8, BLOCK_TRAP = 16 };
+/* Bits of a tasklet's flags. The lowest two are its tempval_kind, or HAS_VALUE
+ * in place of TEMPVAL_VALUE if the value isn't None. */
+enum {
+    KIND = 3,
+    HAS_VALUE = 3,
+    ATOMIC = 4,
+    IGNORE_NESTING = 8,
+    BLOCK_TRAP = 16,
+    HAS_CHANNEL = 32,
+    HAS_ATTRIBUTES = 64,
+    HAS_CALL = 128
+};
 
 /* Bit of the protocol that pickletask's own pickler sets. */
 enum { BY_REFERENCE = 0x100 };
 
 /* Bits of a channel's flags. */
 enum { SCHEDULE_ALL = 1, CLOSING = 2 };
+
+static PyObject *tasklet_maker;     /* what pickles name. Owned */
 
 /* ---- attributes of subclasses ------------------------------------------ */
 
@@ -148,26 +161,6 @@ substitute_all(PyObject *values)
     return result;
 }
 
-/* (func, args, kwargs) of a tasklet that has not started. New reference, or
- * NULL with an exception. */
-static PyObject *
-get_call(const tasklet_state *now)
-{
-    PyObject *func = now->func == NULL ? Py_None : now->func;
-    func = fiber_get_pickling()->substitute(func);
-    PyObject *args = substitute_all(now->args);
-    PyObject *kwargs = substitute_all(now->kwargs);
-    PyObject *call = NULL;
-
-    if (func != NULL && args != NULL && kwargs != NULL) {
-        call = PyTuple_Pack(3, func, args, kwargs);
-    }
-    Py_XDECREF(func);
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    return call;
-}
-
 /* ---- tasklets ---------------------------------------------------------- */
 
 static int
@@ -194,57 +187,118 @@ check_reducible(tasklet *t)
     return 0;
 }
 
-/* The parts of the state, in their order. New references; 0, or -1 with an
- * exception, and some of them. */
+/* The most items of a state beside those of the frames: tempval, channel,
+ * attributes, and what is called, with its arguments. */
+enum { MOST = 6 };
+
+/* Adds an item. Steals it, or passes on that it is NULL. 0, or -1 with an
+ * exception. */
 static int
-get_parts(tasklet *t, int by_reference, PyObject *parts[6])
+add_item(PyObject *items[MOST], int *count, PyObject *item)
+{
+    if (item == NULL) {
+        return -1;
+    }
+    items[(*count)++] = item;
+    return 0;
+}
+
+/* The items that there are, and the flags that say which. 0, or -1 with an
+ * exception; new references in any case. */
+static int
+get_items(tasklet *t, const tasklet_state *now, PyObject *items[MOST],
+          int *count, unsigned char *flags)
 {
     const fiber_pickling *pickling = fiber_get_pickling();
-    tasklet_state now;
+    PyObject *attributes;
 
-    tasklet_get_state(t, &now);
-    int flags = now.kind | (now.atomic ? ATOMIC : 0)
-                | (now.ignore_nesting ? IGNORE_NESTING : 0)
-                | (now.block_trap ? BLOCK_TRAP : 0);
-    parts[0] = PyLong_FromLong(flags);
-    parts[1] = pickling->substitute(now.tempval == NULL ? Py_None
-                                                        : now.tempval);
-    parts[2] = Py_NewRef(now.channel == NULL ? Py_None : now.channel);
-    parts[3] = t->fiber.state == FIBER_PARKED || t->fiber.state == FIBER_SOFT
-                   ? pickling->capture(&t->fiber, by_reference)
-                   : Py_NewRef(Py_None);
-    if (parts[3] == NULL) {
-        return -1;
+    *flags = (unsigned char)(now->kind | (now->atomic ? ATOMIC : 0)
+                             | (now->ignore_nesting ? IGNORE_NESTING : 0)
+                             | (now->block_trap ? BLOCK_TRAP : 0));
+    if (now->tempval != NULL && now->tempval != Py_None) {
+        *flags |= now->kind == TEMPVAL_VALUE ? HAS_VALUE : 0;
+        if (add_item(items, count, pickling->substitute(now->tempval)) < 0) {
+            return -1;
+        }
     }
-    parts[4] = t->fiber.state == FIBER_NEW ? get_call(&now)
-                                           : Py_NewRef(Py_None);
-    if (parts[4] == NULL) {
-        return -1;
+    if (now->channel != NULL) {
+        *flags |= HAS_CHANNEL;
+        items[(*count)++] = Py_NewRef(now->channel);
     }
-    parts[5] = get_attributes((PyObject *)t, tasklet_type);
-    return parts[0] && parts[1] && parts[5] ? 0 : -1;
+    if (!Py_IS_TYPE(t, tasklet_type)) {
+        attributes = get_attributes((PyObject *)t, tasklet_type);
+        *flags |= HAS_ATTRIBUTES;
+        if (add_item(items, count, attributes) < 0) {
+            return -1;
+        }
+    }
+    if (t->fiber.state == FIBER_NEW) {
+        PyObject *func = now->func == NULL ? Py_None : now->func;
+        *flags |= HAS_CALL;
+        if (add_item(items, count, pickling->substitute(func)) < 0
+            || add_item(items, count, substitute_all(now->args)) < 0
+            || add_item(items, count, substitute_all(now->kwargs)) < 0)
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The state of a tasklet that has no frames. New reference, or NULL with an
+ * exception. */
+static PyObject *
+pack_items(unsigned char flags, PyObject *const *items, int count)
+{
+    PyObject *state = PyTuple_New(1 + count);
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)&flags, 1);
+
+    if (state == NULL || bytes == NULL) {
+        Py_XDECREF(state);
+        Py_XDECREF(bytes);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(state, 0, bytes);
+    for (int i = 0; i < count; i++) {
+        PyTuple_SET_ITEM(state, 1 + i, Py_NewRef(items[i]));
+    }
+    return state;
 }
 
 PyObject *
 pickling_reduce_tasklet(PyObject *self, PyObject *protocol)
 {
     tasklet *t = (tasklet *)self;
-    PyObject *parts[6] = {NULL}, *result = NULL;
+    PyObject *items[MOST], *state = NULL, *result = NULL, *maker;
     long number = PyLong_AsLong(protocol);
+    unsigned char flags = 0;
+    tasklet_state now;
+    int count = 0;
 
     if ((number == -1 && PyErr_Occurred()) || check_reducible(t) < 0) {
         return NULL;
     }
-    if (get_parts(t, (number & BY_REFERENCE) != 0, parts) == 0) {
-        result = Py_BuildValue("O()(OOOOOO)", Py_TYPE(self), parts[0],
-                               parts[1], parts[2], parts[3], parts[4],
-                               parts[5]);
+    tasklet_get_state(t, &now);
+    if (get_items(t, &now, items, &count, &flags) == 0) {
+        int suspended = t->fiber.state == FIBER_PARKED
+                        || t->fiber.state == FIBER_SOFT;
+        state = suspended ? fiber_get_pickling()->capture(
+                                &t->fiber, (number & BY_REFERENCE) != 0, flags,
+                                items, count)
+                          : pack_items(flags, items, count);
     }
-    for (int i = 0; i < 6; i++) {
-        Py_XDECREF(parts[i]);
+    if (state != NULL) {
+        maker = Py_IS_TYPE(self, tasklet_type) ? tasklet_maker
+                                               : (PyObject *)Py_TYPE(self);
+        result = Py_BuildValue("O()N", maker, state);
+    }
+    for (int i = 0; i < count; i++) {
+        Py_DECREF(items[i]);
     }
     return result;
 }
+
+/* ---- loading tasklets -------------------------------------------------- */
 
 /* Can this tasklet get a saved state? 0, or -1 with an exception. */
 static int
@@ -288,67 +342,172 @@ adopt(channel *c)
     Py_DECREF(waiting);
 }
 
-/* Gives the tasklet its frames, or what to call. */
+/* What a state says. Borrowed from it; NULL: not there. */
+typedef struct {
+    int flags, kind;
+    PyObject *tempval, *where, *attributes;
+    PyObject *func, *args, *kwargs;
+    int count;              /* how many items come before those of frames */
+    int has_frames;
+    PyObject *old_frames;   /* of format 2 or 1 */
+} saved_tasklet;
+
+/* 0, or -1 without an exception. */
 static int
-set_run(tasklet *t, PyObject *frames, PyObject *call)
+read_state(PyObject *state, saved_tasklet *saved)
 {
+    PyObject *const *item = ((PyTupleObject *)state)->ob_item + 1;
+    PyObject *bytes = PyTuple_GET_ITEM(state, 0);
+    Py_ssize_t left = PyTuple_GET_SIZE(state) - 1;
+    int flags, has_tempval;
+
+    if (PyBytes_GET_SIZE(bytes) == 0) {
+        return -1;
+    }
+    saved->flags = flags = (unsigned char)PyBytes_AS_STRING(bytes)[0];
+    saved->kind = flags & KIND;
+    has_tempval = saved->kind == HAS_VALUE || saved->kind == TEMPVAL_BOMB;
+    saved->kind = saved->kind == HAS_VALUE ? TEMPVAL_VALUE : saved->kind;
+    saved->has_frames = PyBytes_GET_SIZE(bytes) > 1;
+    saved->count = has_tempval + ((flags & HAS_CHANNEL) != 0)
+                   + ((flags & HAS_ATTRIBUTES) != 0);
+    if (flags & HAS_CALL ? saved->has_frames || left != saved->count + 3
+                     : left < saved->count
+                           || (!saved->has_frames && left > saved->count))
+    {
+        return -1;
+    }
+    saved->tempval = has_tempval ? *item++ : NULL;
+    saved->where = flags & HAS_CHANNEL ? *item++ : NULL;
+    saved->attributes = flags & HAS_ATTRIBUTES ? *item++ : NULL;
+    if (flags & HAS_CALL) {
+        saved->func = item[0];
+        saved->args = item[1];
+        saved->kwargs = item[2];
+    }
+    return 0;
+}
+
+static PyObject *
+none_to_null(PyObject *value)
+{
+    return value == Py_None ? NULL : value;
+}
+
+/* The same for format 2 and 1: (flags, tempval, channel, frames, call,
+ * attributes). 0, or -1 with or without an exception. */
+static int
+read_old_state(PyObject *state, saved_tasklet *saved)
+{
+    PyObject *call;
+
+    if (!PyArg_ParseTuple(state, "iOOOOO;a tasklet's state", &saved->flags,
+                          &saved->tempval, &saved->where, &saved->old_frames,
+                          &call, &saved->attributes))
+    {
+        return -1;
+    }
+    saved->kind = saved->flags & KIND;
+    saved->tempval = none_to_null(saved->tempval);
+    saved->where = none_to_null(saved->where);
+    saved->attributes = none_to_null(saved->attributes);
+    saved->old_frames = none_to_null(saved->old_frames);
+    saved->has_frames = saved->old_frames != NULL;
+    if (!saved->has_frames && call != Py_None) {
+        if (!PyTuple_CheckExact(call) || PyTuple_GET_SIZE(call) != 3) {
+            PyErr_SetString(PyExc_TypeError,
+                            "a saved call must be (func, args, kwargs)");
+            return -1;
+        }
+        saved->func = PyTuple_GET_ITEM(call, 0);
+        saved->args = PyTuple_GET_ITEM(call, 1);
+        saved->kwargs = PyTuple_GET_ITEM(call, 2);
+    }
+    return 0;
+}
+
+/* Reads and checks a state. 0, or -1 with an exception. */
+static int
+check_state(PyObject *state, saved_tasklet *saved)
+{
+    if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) == 0) {
+        PyErr_SetString(PyExc_TypeError, "a tasklet's state must be a tuple");
+        return -1;
+    }
+    int status = PyBytes_CheckExact(PyTuple_GET_ITEM(state, 0))
+                     ? read_state(state, saved)
+                     : read_old_state(state, saved);
+    if (status < 0 || saved->kind > TEMPVAL_BOMB
+        || (saved->kind == TEMPVAL_BOMB
+            && (saved->tempval == NULL
+                || !PyExceptionInstance_Check(saved->tempval)))
+        || (saved->kind == TEMPVAL_SELF && saved->tempval != NULL)
+        || (saved->where != NULL
+            && !PyObject_TypeCheck(saved->where, channel_type)))
+    {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "a tasklet's state is damaged");
+        }
+        return -1;
+    }
+    return 0;
+}
+
+/* Gives the tasklet its frames, or what to call. 0, or -1 with an
+ * exception. */
+static int
+set_run(tasklet *t, PyObject *state, const saved_tasklet *saved)
+{
+    const fiber_pickling *pickling = fiber_get_pickling();
+
     if (t->fiber.state == FIBER_DEAD) {
         fiber_discard(&t->fiber);
         fiber_init(&t->fiber);
     }
-    if (frames != Py_None) {
-        return fiber_get_pickling()->rebuild(&t->fiber, frames);
+    if (saved->old_frames != NULL) {
+        return pickling->rebuild_old(&t->fiber, saved->old_frames);
     }
-    if (call == Py_None) {
+    if (saved->has_frames) {
+        return pickling->rebuild(&t->fiber, state, saved->count);
+    }
+    if (saved->func == NULL) {
         t->fiber.state = FIBER_DEAD;
         return 0;
     }
-    if (!PyTuple_CheckExact(call) || PyTuple_GET_SIZE(call) != 3) {
-        PyErr_SetString(PyExc_TypeError,
-                        "a saved call must be (func, args, kwargs)");
-        return -1;
-    }
-    return tasklet_bind(t, PyTuple_GET_ITEM(call, 0),
-                        PyTuple_GET_ITEM(call, 1), PyTuple_GET_ITEM(call, 2));
+    return tasklet_bind(t, saved->func, saved->args, saved->kwargs);
+}
+
+/* Does the tasklet's own context come with its state? */
+static int
+has_context(PyObject *state)
+{
+    return PyTuple_CheckExact(state) && PyTuple_GET_SIZE(state) == 2
+           && PyTuple_CheckExact(PyTuple_GET_ITEM(state, 0))
+           && PyContext_CheckExact(PyTuple_GET_ITEM(state, 1));
 }
 
 PyObject *
 pickling_set_tasklet(PyObject *self, PyObject *state)
 {
     tasklet *t = (tasklet *)self;
-    int flags, status;
-    PyObject *tempval, *where, *frames, *call, *attributes, *own = Py_None;
-    PyObject *context = NULL;
+    saved_tasklet saved = {0};
+    PyObject *context, *own = NULL;
+    int status;
 
-    if (!PyTuple_CheckExact(state)
-        || !PyArg_ParseTuple(state, "iOOOOO|O;a tasklet's state", &flags,
-                             &tempval, &where, &frames, &call, &attributes,
-                             &own))
-    {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_TypeError,
-                            "a tasklet's state must be a tuple");
-        }
-        return NULL;
+    if (has_context(state)) {
+        own = PyTuple_GET_ITEM(state, 1);
+        state = PyTuple_GET_ITEM(state, 0);
     }
-    int kind = flags & KIND;
-    if (kind > TEMPVAL_BOMB
-        || (kind == TEMPVAL_BOMB && !PyExceptionInstance_Check(tempval))
-        || (kind == TEMPVAL_SELF && tempval != Py_None)
-        || (where != Py_None && !PyObject_TypeCheck(where, channel_type))
-        || (own != Py_None && !PyContext_CheckExact(own)))
-    {
-        PyErr_SetString(PyExc_TypeError, "a tasklet's state is damaged");
-        return NULL;
-    }
-    if (check_settable(t) < 0 || set_attributes(self, attributes) < 0
+    if (check_state(state, &saved) < 0 || check_settable(t) < 0
+        || (saved.attributes != NULL
+            && set_attributes(self, saved.attributes) < 0)
         || check_settable(t) < 0)
     {
         return NULL;
     }
     context = t->fiber.context;
     t->fiber.context = NULL;
-    if (set_run(t, frames, call) < 0) {
+    if (set_run(t, state, &saved) < 0) {
         t->fiber.context = context;
         return NULL;
     }
@@ -356,23 +515,23 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
         .func = t->func,
         .args = t->args,
         .kwargs = t->kwargs,
-        .tempval = tempval == Py_None ? NULL : tempval,
-        .kind = kind,
-        .atomic = (flags & ATOMIC) != 0,
-        .ignore_nesting = (flags & IGNORE_NESTING) != 0,
-        .block_trap = (flags & BLOCK_TRAP) != 0,
+        .tempval = none_to_null(saved.tempval),
+        .kind = saved.kind,
+        .atomic = (saved.flags & ATOMIC) != 0,
+        .ignore_nesting = (saved.flags & IGNORE_NESTING) != 0,
+        .block_trap = (saved.flags & BLOCK_TRAP) != 0,
     };
-    if (frames != Py_None) {
+    if (saved.has_frames) {
         now.func = now.args = now.kwargs = NULL;
     }
-    if (frames == Py_None) {
+    if (!saved.has_frames) {
         /* That of whoever loads it. */
         Py_XSETREF(context, t->fiber.context);
         t->fiber.context = NULL;
     }
     /* Without an own one, it gets that of the thread that claims it. */
     t->fiber.has_context = 0;
-    if (own != Py_None) {
+    if (own != NULL) {
         contexts_give(&t->fiber, own);
     }
     status = tasklet_set_state(t, &now);
@@ -381,8 +540,8 @@ pickling_set_tasklet(PyObject *self, PyObject *state)
         return NULL;
     }
     t->loose = (unsigned char)tasklet_alive(t);
-    if (where != Py_None) {
-        adopt((channel *)where);
+    if (saved.where != NULL) {
+        adopt((channel *)saved.where);
     }
     Py_RETURN_NONE;
 }
@@ -487,4 +646,25 @@ pickling_set_channel(PyObject *self, PyObject *state)
 error:
     Py_DECREF(waiting);
     return NULL;
+}
+
+/* ---- setup ------------------------------------------------------------- */
+
+/* An empty tasklet, for pickles to name. */
+static PyObject *
+make_tasklet(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (PyTuple_GET_SIZE(args) != 0) {
+        PyErr_SetString(PyExc_TypeError,
+                        "an empty tasklet takes no arguments");
+        return NULL;
+    }
+    return PyObject_CallNoArgs((PyObject *)tasklet_type);
+}
+
+int
+pickling_setup(PyObject *module)
+{
+    tasklet_maker = module_add_maker(module, "pickletask._t", make_tasklet);
+    return tasklet_maker == NULL ? -1 : 0;
 }

@@ -1,13 +1,17 @@
 /* Tasklets and channels as pickle sees them.
  *
- *   tasklet    (flags, tempval, channel, frames, call, attributes
- *               [, context])
+ *   tasklet    (bytes, [tempval], [channel], [attributes], ...)
  *   channel    (direction, preference, flags, waiting, attributes)
  *
- * frames is what the fiber layer's pickling makes of a suspended fiber; call
- * is (func, args, kwargs) of a tasklet that has not started; attributes are
- * those of an instance of a subclass.  What doesn't apply is None.  The
- * context is the tasklet's own, if contexts are saved.
+ * The first of the bytes has a tasklet's flags, which say what is there.  Then
+ * comes what the fiber layer's pickling makes of a suspended fiber, bytes and
+ * items; or func, args, kwargs of a tasklet that has not started; or nothing.
+ * The attributes are those of an instance of a subclass; a channel has None if
+ * it is no such instance.  Format 2 and 1 had for a tasklet
+ *
+ *   (flags, tempval, channel, frames, (func, args, kwargs), attributes)
+ *
+ * where what doesn't apply is None.
  *
  * A loaded tasklet belongs to the thread that first uses it.  One that was in
  * the run queue is paused; one that was blocked waits at its channel again.
@@ -18,6 +22,8 @@
 #define PICKLETASK_TASKS_PICKLING_H
 
 #include <Python.h>
+
+int pickling_setup(PyObject *module);
 
 /* Methods of tasklet. */
 PyObject *pickling_reduce_tasklet(PyObject *self, PyObject *protocol);

@@ -370,7 +370,7 @@ tasks_setup(PyObject *module)
 {
     static const module_setup setups[] = {
         bomb_setup, scheduler_setup, tasklet_setup, channel_setup,
-        ending_setup,
+        pickling_setup, ending_setup,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(setups); i++) {
         if (setups[i](module) < 0) {

@@ -250,3 +250,82 @@ def loop_in_a_callee_and_a_caller():
     for x in range(2):
         log.append((x, _collect(zip(range(2), "ab", strict=True)), suspend(x)))
     return log
+
+
+def go_over_a_variable():
+    log, items = [], [1, 2, 3]
+    for item in items:
+        items.append(suspend(item)) if len(items) < 6 else None
+        log.append(item)
+    return log, items
+
+
+def replace_the_variable_that_is_gone_over():
+    log, items = [], (1, 2, 3)
+    for item in items:
+        items = suspend([item])
+        log.append(items)
+    return log, items
+
+
+def keep_the_iterator_of_a_loop():
+    log, items = [], [1, 2, 3, 4, 5]
+    it = iter(items)
+    for item in it:
+        log.append((suspend(item), next(it, None), it.__length_hint__()))
+    return log
+
+
+def hand_an_iterator_to_a_callee():
+    log = []
+    for item in (it := iter((1, 2, 3, 4))):
+        log.append((suspend(item), _take_one(it)))
+    return log
+
+
+def _take_one(it):
+    for item in it:
+        return suspend(item)
+
+
+def pass_a_list_twice():
+    items = [1]
+    return _gather(items, suspend("first"), items, *_gather(items, suspend("second")))
+
+
+def _gather(items, *others):
+    items.append(others[-1])
+    return suspend([items, *others, items is others[1] if len(others) > 1 else None])
+
+
+class _Items(list):
+    pass
+
+
+def loop_over_a_subclass_of_list():
+    items, log = _Items([1, 2, 3]), []
+    for item in items:
+        log.append(suspend(item))
+    for item in _Items(log):
+        log.append(suspend(item))
+    return log
+
+
+def loop_over_ranges_of_all_kinds():
+    log = []
+    for numbers in range(0), range(5, -5, -3), range(-(2**62), 2**62, 2**61), range(1, 2, 9):
+        for number in numbers:
+            log.append(suspend(number))
+    return log
+
+
+def loop_over_a_list_in_a_cell():
+    items = [1, 2]
+
+    def add():
+        items.append(suspend(len(items)))
+
+    for item in items:
+        if item < 4:
+            add()
+    return items

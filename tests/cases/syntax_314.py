@@ -35,6 +35,34 @@ def loop_over_a_template():
     return [suspend(part) for part in t"a{1}b{2}".values + t"c{3}".strings]
 
 
+def go_over_a_template():
+    log = []
+    for template in t"a{1}b{2}", t"{3}{4}c", t"", t"only":
+        parts = iter(template)
+        for part in parts:
+            log.append(suspend(part if isinstance(part, str) else part.value))
+            if part == "b":
+                log.append(suspend([next(parts).value, *parts]))
+        log.append(suspend(list(parts)))
+    return log
+
+
+def keep_local_functions_in_a_template():
+    count = 0
+
+    def up():
+        nonlocal count
+        count += 1
+        return count
+
+    template = t"{up}{(lambda: up() + 10)!s:x}"
+    parts = iter(template)
+    suspend(next(parts).value())
+    first, second = template.values
+    log = [suspend(first()), suspend(second()), suspend(next(parts).value())]
+    return log, count, suspend(template.interpolations[1].expression)
+
+
 def catch_several_without_parentheses():
     log = []
     for error in KeyError, ValueError, OSError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pickletask
 
 HERE = Path(__file__).resolve().parent
-FORMAT = 2
+FORMAT = 3
 KEY = b"the key of the golden pickles..."
 WAYS = {
     "value": {},
@@ -58,6 +58,7 @@ def objects(tasks):
         "channel": [where, receiver],
         "chain": chain,
         "job": job,
+        "walk": suspended(tasks.walk, [1, 2]),
         "boundaries": [suspended(tasks.make), suspended(tasks.enter), suspended(tasks.add)],
     }
 

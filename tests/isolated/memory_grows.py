@@ -179,6 +179,8 @@ def start(function):
     return task, log
 
 
+# C code holds the object whose method waits, which the collector takes for a use from outside.
+HELD = {construct, enter, add, look_up}
 # Kept, these wait in more than one interpreter loop; the collector doesn't see through the outer.
 LOOPS = {step, send, send_to_coroutine, *([iterate] if sys.version_info < (3, 12) else [])}
 
@@ -430,7 +432,7 @@ def never_loaded(function):
 
 def lost(function):
     """A cycle through a task's own frame."""
-    if not soft() and function in LOOPS:
+    if function in HELD or (not soft() and function in LOOPS):
         return
     ended = []
 
