@@ -1,8 +1,8 @@
 """Every shape of code in which CPython's C code calls Python code.
 
-``measure(probe, ways)`` runs each often enough to be specialised in between. The innermost function
-calls ``probe(way)``, which measures how far on the C stack its interpreter loop is from that of its
-caller (src/fiber/distance.c); way 0 stands for the instruction that the caller is in.
+``Program(probe, ways)`` is to run each often enough to be specialised in between. The innermost
+function calls ``probe(way)``, which measures how far on the C stack its interpreter loop is from
+that of its caller (src/fiber/distance.c); way 0 stands for the instruction that the caller is in.
 """
 
 # What is computed here counts for how, not for what it gives.
@@ -12,17 +12,14 @@ import functools
 import sys
 import types
 from _contextvars import Context
-from _weakref import ref
 
 from pickletask._conversions import TABLE
 
-COLD = 2
-
 
 def each(number, function, *things):
-    """Call the function with each of the things; in the first rounds with code that never ran."""
+    """Call the function with each of the things; in round 0 with code that never ran."""
     for thing in things:
-        if number < COLD:
+        if number == 0:
             code = function.__code__.replace()
             cold = type(function)(code, globals(), closure=function.__closure__)
             cold(thing)
@@ -30,41 +27,42 @@ def each(number, function, *things):
             function(thing)
 
 
-def measure(probe, rounds, ways):
-    """Run all shapes in some rounds; ways are the numbers of the ways to call, by name."""
-    program = Program(probe, ways)
-    steps = [value for name, value in vars(Program).items() if name.startswith("by_")]
-    # No event loop is to hear of the asynchronous generators.
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        for number in range(rounds):
-            for step in steps:
-                step(program, number)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-
-
 class Program:
+    """All shapes; ways are the numbers of the ways to call, by name."""
+
     def __init__(self, probe, ways):
         self.probe = probe
         self.ways = ways
         self.full = make_full(probe, 0)
-        self.callable = make_full(probe, ways["OBJECT"])
+        self.callable = make_able(probe, ways["OBJECT"], "call")
         self.plain = make_plain(probe, 0)
         self.attentive = make_attentive(probe)
         self.classes = make_classes(probe, ways["TYPE"])
         self.recalled = make_classes(probe, ways["METACALL"])
-        self.metas = Metas(probe, ways["METACLASS"], ways["SUBCLASS"])
-        self.hooked = Metas(probe, 0, ways["NEW_CLASS"]).Hooked
-        self.finalised = make_finalised(probe, ways["FINALISER"])
+        self.metas = Metas(probe, ways["METACLASS"])
+        self.hooked = make_hooked(probe, ways["SUBCLASS"])
+        self.hooked_by_type = make_hooked(probe, ways["NEW_CLASS"])
         self.conversions = make_conversions(probe, ways["CONVERSION"])
         self.showing = make_showing(probe)
         self.lacking = make_lacking(probe)
-        self.operands = [make_full(probe, ways[name]) for name in ("DIVMOD", "POWER")]
+        self.divided = make_able(probe, ways["DIVMOD"], "divmod", "rdivmod")
+        self.raised = make_able(probe, ways["POWER"], "pow", "rpow")
         attributes = "GETATTR", "HASATTR", "SETATTR", "DELATTR", "GET", "SET", "DELETE"
         self.owners = {name: Owners(probe, ways[name]) for name in attributes}
         self.owners["INSTRUCTION"] = Owners(probe, 0)
+
+    def run(self, rounds):
+        """Run all shapes in some rounds."""
+        steps = [value for name, value in vars(Program).items() if name.startswith("by_")]
+        # No event loop is to hear of the asynchronous generators.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            for number in range(rounds):
+                for step in steps:
+                    step(self, number)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
 
     # ---- generators ----
 
@@ -461,9 +459,6 @@ class Program:
         class Made(Made):
             pass
 
-        class Made(metaclass=metas.InitKeywords):
-            pass
-
         class Made(metaclass=metas.InitKeywords, key=1):
             pass
 
@@ -473,16 +468,16 @@ class Program:
         class Made(metaclass=metas.Spaced):
             x = number
 
-        class Made(metas.Hooked):
+        class Made(self.hooked):
             pass
 
-        class Made(metas.Hooked, key=1):
+        class Made(self.hooked, key=1):
             pass
 
-        class Made(metas.Hooked, metaclass=Plain):
+        class Made(self.hooked, metaclass=Plain):
             pass
 
-        class Made(metas.Hooked, metaclass=Plain, key=1):
+        class Made(self.hooked, metaclass=Plain, key=1):
             pass
 
         class Made(Made):
@@ -502,12 +497,11 @@ class Program:
             arguments = meta, "Made", bases, {}
             type.__new__(*arguments)
             type.__new__(*arguments, **key)
-            type.__new__(meta, "Made", bases, {}, **key)
             arguments = "Made", bases, {}
             meta(*arguments)
             meta(*arguments, **key)
 
-        hooked = self.hooked
+        hooked = self.hooked_by_type
         each(number, make, type, Plain)
 
     def by_metacall(self, number):
@@ -704,15 +698,7 @@ class Program:
         owners = self.owners["INSTRUCTION"]
         each(number, read, *owners.plain, *owners.asked)
         each(number, read_any, *owners.guarded, *owners.asked)
-
-        class Below(type(owners.plain[0])):
-            def read(self):
-                super().prop
-                super().prop()
-                super().described
-                super().described()
-
-        each(number, Below.read, Below())
+        each(number, type(owners.below).read, owners.below)
 
     def by_storing(self, number):
         def store(thing):
@@ -795,7 +781,8 @@ class Program:
             method("described")
 
         for way, use in ("GET", read), ("SET", store), ("DELETE", delete):
-            for base, thing in zip((object, type), self.owners[way].plain, strict=True):
+            owners = self.owners[way]
+            for base, thing in zip((object, type), owners.plain, strict=True):
                 bound = super(type(thing), thing)
                 each(number, use, thing)
 
@@ -826,28 +813,10 @@ class Program:
             pow(thing, 1)
             pow(1, thing)
 
-        each(number, divide, self.operands[0])
-        each(number, raise_to, self.operands[1])
-        divmod(self.operands[0], self.operands[0])
-        pow(self.operands[1], self.operands[1])
-
-    # ---- what looks alike ----
-
-    def by_finaliser(self, number):
-        for f in self.finalised, self.referred:
-            empty(*[f()])
-            empty(**{"k": f()})
-            len(*[(f(),)])
-            len(*[[f()]])
-            len(*[{1: f()}])
-
-    def referred(self):
-        def callback(reference):
-            self.probe(self.ways["FINALISER"])
-
-        mortal = Mortal()
-        self.reference = ref(mortal, callback)
-        return mortal
+        each(number, divide, self.divided)
+        each(number, raise_to, self.raised)
+        divmod(self.divided, self.divided)
+        pow(self.raised, self.raised)
 
 
 BINARY = "add sub mul truediv floordiv mod divmod matmul and or xor lshift rshift pow"
@@ -922,14 +891,32 @@ def get_nothing(*args):
     raise AttributeError
 
 
-class Metas:
-    """Metaclasses that probe, and a class that probes when another one is derived from it."""
+def make_able(probe, way, *names):
+    """An object with methods of these names that probe."""
 
-    def __init__(self, probe, way, way_of_hook):
+    def method(self, *args, **kwargs):
+        probe(way)
+
+    return type("Able", (), {f"__{name}__": method for name in names})()
+
+
+def make_hooked(probe, way):
+    """A class that probes when another one is derived from it."""
+
+    class Hooked:
+        def __init_subclass__(cls, **keywords):
+            probe(way)
+
+    return Hooked
+
+
+class Metas:
+    """Metaclasses that probe."""
+
+    def __init__(self, probe, way):
         class New(type):
             def __new__(meta, name, bases, names, **keywords):
                 probe(way)
-                return super().__new__(meta, name, bases, names)
 
         class Init(type):
             def __init__(cls, *arguments):
@@ -950,12 +937,7 @@ class Metas:
             def __prepare__(*arguments):
                 return Space()
 
-        class Hooked:
-            def __init_subclass__(cls, **keywords):
-                probe(way_of_hook)
-
-        self.New, self.Init, self.InitKeywords = New, Init, InitKeywords
-        self.Spaced, self.Hooked = Spaced, Hooked
+        self.New, self.Init, self.InitKeywords, self.Spaced = New, Init, InitKeywords, Spaced
 
 
 class Plain(type):
@@ -963,33 +945,52 @@ class Plain(type):
 
 
 class Owners:
-    """Objects that probe when an attribute is used."""
+    """Objects that probe when an attribute is used: CPython treats them otherwise from then on."""
 
     def __init__(self, probe, way):
         def use(*args):
             probe(way)
             return empty
 
-        def lack(*args):
-            raise AttributeError
-
         class Descriptor:
             __get__ = __set__ = __delete__ = use
 
-        def make(**methods):
-            kind = type("Made", (), methods)
-            meta = type("Meta", (type,), methods)
-            return kind(), meta("Made", (), {})
+        self.use = use
+        self.two = {"prop": property(use, use, use), "described": Descriptor()}
 
-        two = {"prop": property(use, use, use), "described": Descriptor()}
+    def make(self, **methods):
+        kind = type("Made", (), methods)
+        meta = type("Meta", (type,), methods)
+        return kind(), meta("Made", (), {})
+
+    @functools.cached_property
+    def plain(self):
+        return self.make(**self.two)
+
+    @functools.cached_property
+    def guarded(self):
+        use = self.use
         guards = {"__getattribute__": use, "__setattr__": use, "__delattr__": use}
-        module = type(functools)("made")
-        module.__getattr__ = use
+        return *self.make(**guards), *self.make(__getattr__=get_nothing, **guards)
+
+    @functools.cached_property
+    def asked(self):
+        module = types.ModuleType("made")
+        module.__getattr__ = self.use
         module.prop = module.described = empty
-        self.plain = make(**two)
-        self.guarded = *make(**guards), *make(__getattr__=lack, **guards)
-        self.asked = *make(__getattr__=use, **two), module
-        self.asked += make(__getattr__=use, __getattribute__=lack)
+        made = *self.make(__getattr__=self.use, **self.two), module
+        return made + self.make(__getattr__=self.use, __getattribute__=get_nothing)
+
+    @functools.cached_property
+    def below(self):
+        class Below(type(self.plain[0])):
+            def read(self):
+                super().prop
+                super().prop()
+                super().described
+                super().described()
+
+        return Below()
 
 
 def make_conversions(probe, way):
@@ -1095,16 +1096,6 @@ def make_classes(probe, way):
     return Init, New
 
 
-def make_finalised(probe, way):
-    """A class whose instances probe when they end."""
-
-    class Finalised:
-        def __del__(self):
-            probe(way)
-
-    return Finalised
-
-
 @types.coroutine
 def give():
     """Give the event loop a turn."""
@@ -1162,10 +1153,6 @@ def call(function, argument):
 def call_two(function, first, second):
     """The same for two arguments."""
     return function(first, second)
-
-
-class Mortal:
-    """For weak references."""
 
 
 def empty(*args, **kwargs):

@@ -5,9 +5,10 @@
 
 #define DISTANCES 48
 #define WAYS 128
-/* Enough for all code to be specialised; what is traced isn't. */
-#define ROUNDS 14
-#define TRACED_ROUNDS 8
+/* Enough for all code to be specialised, if it is; the first one is of code
+ * that never ran. */
+#define ROUNDS (INTERP_QUICKENS ? 10 : 5)
+#define TRACED_ROUNDS (INTERP_QUICKENS ? 2 : 3)
 
 typedef struct {
     int way;
@@ -125,8 +126,8 @@ static const struct {
     {"SPREAD", DISTANCE_SPREAD},     {"OBJECT", DISTANCE_OBJECT},
     {"TYPE", DISTANCE_TYPE},         {"PARTIAL", DISTANCE_PARTIAL},
     {"CACHED", DISTANCE_CACHED},     {"CLASS", DISTANCE_CLASS},
-    {"EXEC", DISTANCE_EXEC},         {"FINALISER", DISTANCE_FINALISER},
-    {"AWAIT", DISTANCE_AWAIT},       {"AWAIT_CALL", DISTANCE_AWAIT_CALL},
+    {"EXEC", DISTANCE_EXEC},         {"AWAIT", DISTANCE_AWAIT},
+    {"AWAIT_CALL", DISTANCE_AWAIT_CALL},
     {"PASS", DISTANCE_PASS},         {"CONTEXT", DISTANCE_CONTEXT},
     {"GETATTR", DISTANCE_GETATTR},   {"HASATTR", DISTANCE_HASATTR},
     {"SETATTR", DISTANCE_SETATTR},   {"DELATTR", DISTANCE_DELATTR},
@@ -140,9 +141,12 @@ static const struct {
     {"CONVERSION", DISTANCE_CONVERSION},
 };
 
-static int
-run_program(PyObject *measure, PyObject *function, int rounds)
+/* What runs all shapes. New reference, or NULL with an exception. */
+static PyObject *
+make_program(void)
 {
+    PyObject *module = PyImport_ImportModule("pickletask._distances");
+    PyObject *function = PyCFunction_New(&probe_method, NULL);
     PyObject *result = NULL, *by_name = PyDict_New();
 
     for (size_t i = 0; by_name != NULL && i < Py_ARRAY_LENGTH(names); i++) {
@@ -154,11 +158,21 @@ run_program(PyObject *measure, PyObject *function, int rounds)
         }
         Py_XDECREF(way);
     }
-    if (by_name != NULL) {
-        result = PyObject_CallFunction(measure, "OiO", function, rounds,
-                                       by_name);
+    if (module != NULL && function != NULL && by_name != NULL) {
+        result = PyObject_CallMethod(module, "Program", "OO", function,
+                                     by_name);
     }
+    Py_XDECREF(module);
+    Py_XDECREF(function);
     Py_XDECREF(by_name);
+    return result;
+}
+
+/* 0, or -1 with an exception. */
+static int
+run(PyObject *program, int rounds)
+{
+    PyObject *result = PyObject_CallMethod(program, "run", "i", rounds);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
@@ -196,36 +210,27 @@ int
 distance_setup(PyObject *module)
 {
     PyThreadState *ts = PyThreadState_Get();
-    PyObject *program = PyImport_ImportModule("pickletask._distances");
-    PyObject *function = PyCFunction_New(&probe_method, NULL);
-    PyObject *measure = NULL;
+    PyObject *program = NULL;
     int status = -1;
 
-    if (program != NULL && function != NULL
-        && PyModule_AddFunctions(module, functions) == 0)
+    if (PyModule_AddFunctions(module, functions) < 0
+        || (program = make_program()) == NULL || run(program, ROUNDS) < 0)
     {
-        measure = PyObject_GetAttrString(program, "measure");
-    }
-    if (measure == NULL || run_program(measure, function, ROUNDS) < 0) {
         goto error;
     }
+    status = 0;
     if (ts->c_tracefunc == NULL && ts->c_profilefunc == NULL) {
         PyEval_SetTrace(silent, NULL);
-        status = run_program(measure, function, TRACED_ROUNDS);
+        status = run(program, TRACED_ROUNDS);
         PyEval_SetTrace(NULL, NULL);
         if (status == 0) {
             PyEval_SetProfile(silent, NULL);
-            status = run_program(measure, function, TRACED_ROUNDS);
+            status = run(program, TRACED_ROUNDS);
             PyEval_SetProfile(NULL, NULL);
         }
-    }
-    else {
-        status = 0;
     }
 
 error:
     Py_XDECREF(program);
-    Py_XDECREF(function);
-    Py_XDECREF(measure);
     return status;
 }

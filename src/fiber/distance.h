@@ -30,31 +30,28 @@ enum {
     DISTANCE_CACHED = -9,
     DISTANCE_CLASS = -10,       /* the body of a class statement */
     DISTANCE_EXEC = -11,        /* exec() and eval() */
-    /* What must not be taken for any of these: the instruction drops its
-     * operands, and a finaliser runs. */
-    DISTANCE_FINALISER = -12,
     /* To what resumes a generator (awaitable.h): in SEND, in calls. */
-    DISTANCE_AWAIT = -13,
-    DISTANCE_AWAIT_CALL = -14,
-    DISTANCE_PASS = -15,        /* throw() that passes through generators */
-    DISTANCE_CONTEXT = -16,     /* Context.run() */
-    DISTANCE_GETATTR = -17,     /* getattr(), and so on */
-    DISTANCE_HASATTR = -18,
-    DISTANCE_SETATTR = -19,
-    DISTANCE_DELATTR = -20,
-    DISTANCE_DIVMOD = -21,
-    DISTANCE_POWER = -22,       /* pow() */
-    DISTANCE_GET = -23,         /* object.__getattribute__(), and so on */
-    DISTANCE_SET = -24,
-    DISTANCE_DELETE = -25,
-    DISTANCE_METACALL = -26,    /* type.__call__() */
-    DISTANCE_METACLASS = -27,   /* a class statement: the metaclass */
-    DISTANCE_SUBCLASS = -28,    /* and __init_subclass__() */
-    DISTANCE_NEW_CLASS = -29,   /* the same of type.__new__(), type() */
-    DISTANCE_MAP = -30,         /* a for statement over map(), and so on: */
-    DISTANCE_FILTER = -31,      /* the step of the iterator that these ask */
-    DISTANCE_ZIP = -32,
-    DISTANCE_ENUMERATE = -33,
+    DISTANCE_AWAIT = -12,
+    DISTANCE_AWAIT_CALL = -13,
+    DISTANCE_PASS = -14,        /* throw() that passes through generators */
+    DISTANCE_CONTEXT = -15,     /* Context.run() */
+    DISTANCE_GETATTR = -16,     /* getattr(), and so on */
+    DISTANCE_HASATTR = -17,
+    DISTANCE_SETATTR = -18,
+    DISTANCE_DELATTR = -19,
+    DISTANCE_DIVMOD = -20,
+    DISTANCE_POWER = -21,       /* pow() */
+    DISTANCE_GET = -22,         /* object.__getattribute__(), and so on */
+    DISTANCE_SET = -23,
+    DISTANCE_DELETE = -24,
+    DISTANCE_METACALL = -25,    /* type.__call__() */
+    DISTANCE_METACLASS = -26,   /* a class statement: the metaclass */
+    DISTANCE_SUBCLASS = -27,    /* and __init_subclass__() */
+    DISTANCE_NEW_CLASS = -28,   /* the same of type.__new__(), type() */
+    DISTANCE_MAP = -29,         /* a for statement over map(), and so on: */
+    DISTANCE_FILTER = -30,      /* the step of the iterator that these ask */
+    DISTANCE_ZIP = -31,
+    DISTANCE_ENUMERATE = -32,
     /* The first line of the table in pickletask/_conversions.py; the others
      * count down from it. */
     DISTANCE_CONVERSION = -100,

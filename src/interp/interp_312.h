@@ -57,6 +57,8 @@
 #define INTERP_COMPARES_TO_BOOL(oparg) 0
 /* From the top, where WITH_EXCEPT_START finds what it calls. */
 #define INTERP_EXIT_SLOT 4
+/* Code is specialised only after some calls: it has to be quickened. */
+#define INTERP_QUICKENS 0
 /* athrow() keeps its arguments as a tuple. */
 #define INTERP_THROWS_TUPLE 1
 /* A generator's close() returns what the generator returns. */
