@@ -112,10 +112,11 @@ def test_damaged_state_raises_or_loads(kind, name, tmp_path):
 
 
 # What our functions raise on bad arguments. PermissionError: a damaged name tried to import.
+# TaskletExit: a generator of the mutant's got to where only an iterator was expected, and ran.
 EXPECTED = {
     "CorruptStateError", "VersionMismatchError", "CodeChangedError", "RestoreError", "TypeError",
     "ValueError", "OverflowError", "AttributeError", "ImportError", "ModuleNotFoundError",
-    "RuntimeError", "PermissionError", "KeyError",
+    "RuntimeError", "PermissionError", "KeyError", "TaskletExit",
 }  # fmt: skip
 
 

@@ -165,10 +165,11 @@ def fails(depth):
 def looping(log):
     table = {"a": 1, "b": 2}
     resting = iter(table)
-    for key, value in table.items():
-        if value == 1:
+    # CPython 3.11 crashes without memory for items().
+    for entry in table.values() if sys.version_info < (3, 12) else table.items():
+        if entry in (1, ("a", 1)):
             inner(log)
-        log.append((key, next(resting)))
+        log.append((entry, next(resting)))
 
 
 KINDS = {
