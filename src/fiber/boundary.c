@@ -160,18 +160,6 @@ cross_generator(crossing *x)
                : crossed;
 }
 
-/* Is no interpreter loop under way in the frame, or outside of it?  Then it
- * was landed, and does wait for the next inner one; else an instruction may
- * have got rid of its operands, and something that one of these held runs. */
-static int
-has_no_loop(iframe *f)
-{
-    while (f != NULL && !iframe_is_marker(f)) {
-        f = f->previous;
-    }
-    return f == NULL;
-}
-
 chain_result
 boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
               int writes)
@@ -194,13 +182,17 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     link.depth = link.waits ? iframe_depth(outer)
                             : analysis_depth(a, link.pc);
     link.kept = analysis_kept(a, link.pc);
+    /* If no interpreter loop is under way in the frame, or outside of it, it
+     * was landed, and does wait for the next inner one; else an instruction
+     * may have dropped its operands, and something that one of these held
+     * runs. */
+    int landed = link.waits && interp_loop_is_outermost(*loop, outer);
     if (link.kept < 0 || link.depth < link.kept
-        || (link.waits && !interp_loop_is_outermost(*loop, outer)))
+        || (link.waits && !landed && link.opcode != INTERP_OP_SUPER))
     {
-        /* What waits for a frame of its own loop may drop what that leaves. */
         return chain_refuse(c, outer);
     }
-    if (!link.waits || !has_no_loop(outer)) {
+    if (!landed) {
         x.distance = interp_loop_distance(loop, inner, outer);
         x.top = iframe_stackbase(outer) + link.depth;
     }
@@ -213,9 +205,8 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     if (crossed > 0) {
         crossed = iframe_is_generator(inner)       ? cross_generator(&x)
                   : !link.waits                    ? cross_function(&x)
-                  : has_no_loop(outer)             ? repeated
-                  : link.opcode == INTERP_OP_SUPER ? crossing_super(&x)
-                                                   : 0;
+                  : landed                         ? repeated
+                                                   : crossing_super(&x);
     }
     if (crossed < 0) {
         goto error;
