@@ -146,7 +146,9 @@ def test_tee_shares_what_was_read():
     assert list(two) == list(range(1, 200))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS if MINOR >= 14 else KINDS.keys() & {"batched", "pairwise"}))
+@pytest.mark.parametrize(
+    "kind", sorted(KINDS if MINOR >= 14 else KINDS.keys() & {"batched", "pairwise"})
+)
 def test_damaged_state_is_refused(kind):
     values = [None, 0, -1, 1, 2, 99, 10**30, (), (1,), (1, 2), ((), ()), [], "x", (None, [], 5)]
     values += [((0, 1, 2), (5, 5)), ((9, 9, 9), (1, 1)), ((3,), ()), ((), (3,)), ((), (), (1,))]
