@@ -151,30 +151,54 @@ class Program:
         for drive in drive_by_next, drive_by_send, drive_by_bound_send:
             g = self.stepped(way)
             for step in g.asend(None), anext(g), anext(g, None), g.aclose():
-                drive(step)
+                drive(number, step)
             g = self.thrown(way)
             for step in g.asend(None), g.athrow(ValueError), g.aclose():
-                drive(step)
-        for step in self.caught, self.caught_by_anext:
+                drive(number, step)
+
+        def catch(step):
+            step.throw(ValueError)
+
+        for begin in (lambda g: g.asend(None)), (lambda g: anext(g, None)):
             g = self.thrown(way)
-            drive_by_next(g.asend(None))
-            step(g)
-            drive_by_next(g.aclose())
+            drive_by_next(number, g.asend(None))
+            step = begin(g)
+            each(number, catch, step)
+            drive_by_send(number, step)
+            drive_by_next(number, g.aclose())
+        self.end_steps(number, way)
         wrapper = self.pausing(way).__await__()
         next(wrapper)
         wrapper.send(None)
         wrapper.throw(ValueError)
         wrapper.close()
 
-    def caught(self, g):
-        step = g.asend(None)
-        step.throw(ValueError)
-        drive_by_send(step)
+    def end_steps(self, number, way):
+        """End steps from outside: the generator is in the step itself, or in what it awaits."""
 
-    def caught_by_anext(self, g):
-        step = anext(g, None)
-        step.throw(ValueError)
-        drive_by_send(step)
+        def close(step):
+            step.close()
+
+        def exit(step):
+            try:
+                step.throw(GeneratorExit)
+            except GeneratorExit:
+                pass
+
+        # Before 3.13, close() of a step doesn't reach the generator.
+        for end in (close, exit) if sys.version_info >= (3, 13) else (exit,):
+            for begin in (lambda g: g.asend(None)), (lambda g: anext(g, None)):
+                for awaited in give, Pause:
+                    step = begin(self.resting(way, awaited()))
+                    step.send(None)
+                    each(number, end, step)
+
+    async def resting(self, way, awaited):
+        try:
+            await awaited
+            yield
+        finally:
+            self.probe(way)
 
     async def pausing(self, way):
         self.probe(way)
@@ -1102,32 +1126,56 @@ def give():
     yield
 
 
-def drive_by_next(step):
+class Pause:
+    """The same without a generator."""
+
+    def __await__(self):
+        return iter([None])
+
+
+def drive_by_next(number, step):
     """Take what an event loop is given, by next()."""
+
+    def drive(step):
+        next(step)
+
     try:
         while True:
-            next(step)
+            each(number, drive, step)
     except StopIteration:
         pass
 
 
-def drive_by_send(step):
+def drive_by_send(number, step):
     """The same by send()."""
-    try:
+
+    def start(step):
         step.send(None)
+
+    def drive(step):
+        step.send(1)
+
+    try:
+        each(number, start, step)
         while True:
-            step.send(1)
+            each(number, drive, step)
     except StopIteration:
         pass
 
 
-def drive_by_bound_send(step):
+def drive_by_bound_send(number, step):
     """The same by a method that was taken from the object before."""
-    send = step.send
-    try:
+
+    def start(send):
         send(None)
+
+    def drive(send):
+        send(1)
+
+    try:
+        each(number, start, step.send)
         while True:
-            send(1)
+            each(number, drive, step.send)
     except StopIteration:
         pass
 

@@ -4,6 +4,7 @@ The helpers are fixtures and functions of one name each, so that a test may take
 or import them: ``from conftest import run_isolated``.
 """
 
+import gc
 import os
 import pickle
 import random
@@ -77,6 +78,17 @@ import pickletask
 task = pickle.loads(sys.stdin.buffer.read())
 exec(compile(sys.argv[1], "<resume>", "exec"))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage():
+    """Complaints of what a module's tests drop belong to them, and to no later test.
+
+    They are of asynchronous generators above all, which await something while they are closed.
+    """
+    yield
+    for _ in range(3):
+        gc.collect()
 
 
 @pytest.fixture(params=["kept", "soft"])

@@ -737,7 +737,8 @@ def test(operation, once):
 
 def has_cause(error):
     """Does an error say that memory was lacking? CPython itself hides it in some places."""
-    if "error return without exception set" in str(error):
+    hidden = "error return without exception set", "can't allocate lock"
+    if any(text in str(error) for text in hidden):
         return True
     while error is not None:
         if isinstance(error, MemoryError):
