@@ -281,6 +281,9 @@ class Program:
         g = self.inner(self.ways["NEXT"])
         call(next, g)
         call(next, g)
+        stepper = make_stepper(self.probe, self.ways["NEXT"])
+        call(next, stepper)
+        call_two(next, stepper, None)
         for _ in range(2):
             g = self.inner(self.ways["METHOD"])
             call(g.send, None)

@@ -187,9 +187,10 @@ repeat_with(const chain_link *link, PyObject *object)
         }
     }
     else {
-        islot none = islot_of(Py_NewRef(Py_None));
         *top++ = INTERP_CALLABLE_FIRST ? operand : ISLOT_NULL;
-        *top++ = INTERP_CALLABLE_FIRST ? none : operand;
+        *top++ = INTERP_CALLABLE_FIRST ? islot_of(Py_NewRef(Py_None))
+                                       : operand;
+        iframe_pause_specialising(f, link->pc);
         while (--args >= 0) {
             *top++ = islot_of(Py_NewRef(Py_None));
         }

@@ -112,6 +112,17 @@ iframe_set_depth(iframe *f, int depth)
     iframe_set_used(f, iframe_code(f)->co_nlocalsplus + depth);
 }
 
+/* Keeps the instruction from being specialised when it runs next. CALL can be
+ * for good, for callables of no certain type. */
+static inline void
+iframe_pause_specialising(iframe *f, int pc)
+{
+#if INTERP_MINOR >= 13
+    _Py_CODEUNIT *cache = _PyCode_CODE(iframe_code(f)) + pc + 1;
+    cache->counter = pause_backoff_counter(cache->counter);
+#endif
+}
+
 /* Makes an empty frame of a function, with no slots in use. Steals the
  * references to both. */
 static inline void

@@ -737,7 +737,7 @@ def test(operation, once):
 
 def has_cause(error):
     """Does an error say that memory was lacking? CPython itself hides it in some places."""
-    hidden = "error return without exception set", "can't allocate lock"
+    hidden = "error return without exception set", "can't allocate lock", "unmarshallable object"
     if any(text in str(error) for text in hidden):
         return True
     while error is not None:
