@@ -190,7 +190,6 @@ repeat_with(const chain_link *link, PyObject *object)
         *top++ = INTERP_CALLABLE_FIRST ? operand : ISLOT_NULL;
         *top++ = INTERP_CALLABLE_FIRST ? islot_of(Py_NewRef(Py_None))
                                        : operand;
-        iframe_pause_specialising(f, link->pc);
         while (--args >= 0) {
             *top++ = islot_of(Py_NewRef(Py_None));
         }
@@ -198,6 +197,7 @@ repeat_with(const chain_link *link, PyObject *object)
             last = PyTuple_New(0);
         }
         else {
+            iframe_pause_specialising(f, link->pc);
             last = islot_take(*--top);
         }
         if (INTERP_OP_PRECALL >= 0) {
