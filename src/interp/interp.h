@@ -112,8 +112,8 @@ iframe_set_depth(iframe *f, int depth)
     iframe_set_used(f, iframe_code(f)->co_nlocalsplus + depth);
 }
 
-/* Keeps the instruction, which has a cache, from being specialised when it runs
- * next. CALL can be for good, for callables of no certain type. */
+/* Keeps the instruction, which has a cache, from being specialised when it
+ * runs next. CALL can be for good, for callables of no certain type. */
 static inline void
 iframe_pause_specialising(iframe *f, int pc)
 {
