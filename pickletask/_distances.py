@@ -148,7 +148,7 @@ class Program:
 
     def by_await_call(self, number):
         way = self.ways["AWAIT_CALL"]
-        for drive in drive_by_next, drive_by_send, drive_by_bound_send:
+        for drive in drive_by_next, drive_by_send, drive_by_bound_send, drive_by_general_call:
             g = self.stepped(way)
             for step in g.asend(None), anext(g), anext(g, None), g.aclose():
                 drive(number, step)
@@ -159,13 +159,17 @@ class Program:
         def catch(step):
             step.throw(ValueError)
 
+        def catch_by_general_call(step):
+            call(step.throw, ValueError)
+
         for begin in (lambda g: g.asend(None)), (lambda g: anext(g, None)):
-            g = self.thrown(way)
-            drive_by_next(number, g.asend(None))
-            step = begin(g)
-            each(number, catch, step)
-            drive_by_send(number, step)
-            drive_by_next(number, g.aclose())
+            for throw in catch, catch_by_general_call:
+                g = self.thrown(way)
+                drive_by_next(number, g.asend(None))
+                step = begin(g)
+                each(number, throw, step)
+                drive_by_send(number, step)
+                drive_by_next(number, g.aclose())
         self.end_steps(number, way)
         wrapper = self.pausing(way).__await__()
         next(wrapper)
@@ -278,6 +282,7 @@ class Program:
         for _ in range(9):
             call((1).__add__, 1)
             call_two(int.__add__, 1, 1)
+            call_three(int.__pow__, 1, 1, 1)
         g = self.inner(self.ways["NEXT"])
         call(next, g)
         call(next, g)
@@ -556,6 +561,9 @@ class Program:
         exec("probe(way)", names)
         exec("probe(way)", names, {})
         eval("probe(way)", names)
+        call_two(exec, "probe(way)", names)
+        call_three(exec, "probe(way)", names, {})
+        call_two(eval, "probe(way)", names)
         exec(self.code[0], names)
         exec(self.code[0], names, {})
         eval(self.code[1], names)
@@ -753,23 +761,32 @@ class Program:
         def read(thing):
             function(thing, "prop")
             function(thing, "described")
+            call_two(function, thing, "prop")
+            call_two(function, thing, "described")
 
         def read_any(thing):
             function(thing, "anything")
+            call_two(function, thing, "anything")
 
         def read_or(thing):
             getattr(thing, "prop", None)
             getattr(thing, "described", None)
+            call_three(getattr, thing, "prop", None)
+            call_three(getattr, thing, "described", None)
 
         def read_any_or(thing):
             getattr(thing, "anything", None)
+            call_three(getattr, thing, "anything", None)
 
         def store(thing):
             setattr(thing, "prop", number)
             setattr(thing, "described", number)
+            call_three(setattr, thing, "prop", number)
+            call_three(setattr, thing, "described", number)
 
         def store_any(thing):
             setattr(thing, "anything", number)
+            call_three(setattr, thing, "anything", number)
 
         for function in getattr, hasattr, delattr:
             owners = self.owners[function.__name__.upper()]
@@ -835,10 +852,14 @@ class Program:
         def divide(thing):
             divmod(thing, 1)
             divmod(1, thing)
+            call_two(divmod, thing, 1)
+            call_two(divmod, 1, thing)
 
         def raise_to(thing):
             pow(thing, 1)
             pow(1, thing)
+            call_two(pow, thing, 1)
+            call_two(pow, 1, thing)
 
         each(number, divide, self.divided)
         each(number, raise_to, self.raised)
@@ -1183,6 +1204,16 @@ def drive_by_bound_send(number, step):
         pass
 
 
+def drive_by_general_call(number, step):
+    """The same by calls of callables of no certain type."""
+    try:
+        call(next, step)
+        while True:
+            call(step.send, 1)
+    except StopIteration:
+        pass
+
+
 class Given:
     """What ``await`` and ``anext()`` find in it is a coroutine, or another awaitable."""
 
@@ -1204,6 +1235,11 @@ def call(function, argument):
 def call_two(function, first, second):
     """The same for two arguments."""
     return function(first, second)
+
+
+def call_three(function, first, second, third):
+    """The same for three arguments."""
+    return function(first, second, third)
 
 
 def empty(*args, **kwargs):
