@@ -354,3 +354,40 @@ def test_generator_under_next_stays_soft(mode):
     assert task.nesting_level == 0
     assert copied(task).nesting_level == 0
     task.run()
+
+
+COLLECTOR = """
+import gc
+import pickletask
+
+def callback(phase, info):
+    pickletask.schedule()
+
+class Meta(type):
+    def __call__(cls, n):
+        return type.__call__(cls, n)
+
+class Made(metaclass=Meta):
+    def __init__(self, n):
+        self.n = n, [n]
+
+def work(log):
+    for n in range(300):
+        log.append(Made(n).n)
+        [].append([n])
+        "{}".format([n])
+
+logs = [], []
+for log in logs:
+    pickletask.tasklet(work)(log)
+gc.callbacks.append(callback)
+gc.set_threshold(1)
+pickletask.run()
+gc.set_threshold(700)
+assert logs[0] == logs[1] == [(n, [n]) for n in range(300)]
+"""
+
+
+def test_callbacks_of_the_collector_may_switch(run_isolated, mode):
+    """The collector runs between instructions, too, when operands of a call are gone."""
+    run_isolated(COLLECTOR, mode=mode)

@@ -102,6 +102,31 @@ crossing_argument(const crossing *x, int number)
     return value;
 }
 
+/* Is the inner function told something: by the collector, which says "start"
+ * or "stop", a signal or a trace function, which both come with a frame?  That
+ * is done between instructions as well, when operands are gone. */
+static int
+may_be_told(const crossing *x)
+{
+    for (int i = 0; i < 3; i++) {
+        PyObject *value = crossing_argument(x, i);
+        if (value == NULL) {
+            continue;
+        }
+        if (PyFrame_Check(value)) {
+            return 1;
+        }
+        if (PyUnicode_CheckExact(value)
+            && (PyUnicode_CompareWithASCIIString(value, "start") == 0
+                || PyUnicode_CompareWithASCIIString(value, "stop") == 0))
+        {
+            PyObject *details = crossing_argument(x, i + 1);
+            return details != NULL && PyDict_CheckExact(details);
+        }
+    }
+    return 0;
+}
+
 /* Could the inner frame be one of a finaliser or of a callback of a weak
  * reference?  They get the object, or the reference, and nothing else. */
 static int
@@ -123,7 +148,8 @@ crossing_is_safe(const crossing *x, int way)
 {
     /* The distance alone doesn't say it: there are more ways to drop an
      * operand than can be measured. */
-    return crossing_is_known(x, way) && !may_be_finaliser(x);
+    return crossing_is_known(x, way) && !may_be_finaliser(x)
+           && !may_be_told(x);
 }
 
 int

@@ -140,6 +140,15 @@ is_subclass_hook(const crossing *x, PyObject *class)
     return 0;
 }
 
+/* Is the inner function one of those that make the object, or the class? */
+static int
+is_made(const crossing *x, PyObject *self)
+{
+    return crossing_is_method_of(x, self, crossing_names.init)
+           || (PyType_Check(self)
+               && (is_new(x, self) || is_subclass_hook(x, self)));
+}
+
 /* ---- kinds -------------------------------------------------------------- */
 
 static int
@@ -220,7 +229,8 @@ crossing_class(crossing *x, PyObject *callable)
 {
     PyObject *self = crossing_argument(x, 0);
 
-    if (self == NULL) {
+    /* Only then are the operands looked at. */
+    if (self == NULL || !is_made(x, self)) {
         return 0;
     }
     if (crossing_is_safe(x, DISTANCE_METACALL)) {

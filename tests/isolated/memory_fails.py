@@ -11,9 +11,15 @@ import gc
 import pickle
 import sys
 import types
+import zlib  # noqa: F401  (see below)
 from _testcapi import remove_mem_hooks, set_nomemory
 
 import pickletask
+
+# These are imported when they are needed. CPython's import crashes if it lacks memory.
+import pickletask.allowing
+import pickletask.postmortem
+import pickletask.whereabouts
 from pickletask import _core, channel, run, schedule, schedule_remove, tasklet
 
 #: An operation that has succeeded so often has no more allocations that could fail.
