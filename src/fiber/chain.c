@@ -140,12 +140,11 @@ chain_is_waiting(const chain_link *link, const analysis *a)
 interp_pending
 chain_pending(iframe *outer, iframe *inner)
 {
-    chain_link link = {.frame = outer};
-    int depth = iframe_depth(outer);
-
     if (!iframe_is_generator(inner)) {
         return PENDING_PUSH;
     }
+    chain_link link = {.frame = outer};
+    int depth = iframe_depth(outer);
     if (depth < 0 || chain_locate(&link) < 0) {
         return PENDING_GENERATOR;
     }
@@ -352,7 +351,10 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         link->waits = 1;
         link->depth = link->kept = iframe_depth(outer);
         link->how = chain_pending(outer, inner);
-        if (all && chain_locate(link) < 0) {
+        if (!all) {
+            continue;
+        }
+        if (chain_locate(link) < 0) {
             return CHAIN_FAILED;
         }
         if (link->how == PENDING_PUSH

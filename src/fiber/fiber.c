@@ -496,8 +496,7 @@ fiber_setup(PyObject *module, const fiber_hooks *hooks)
     }
     if (landing_setup(module) < 0 || awaitable_setup(module) < 0
         || contexts_setup(module) < 0 || bridge_setup(module) < 0
-        || crossing_setup() < 0
-        || distance_setup(module) < 0)
+        || crossing_setup() < 0 || distance_setup(module) < 0)
     {
         return -1;
     }

@@ -55,6 +55,8 @@ struct fiber {
     unsigned char ended;    /* its frames are left: what runs is its end */
     unsigned char stuck;    /* PARKED, can't become soft: not asked again */
     unsigned char has_context;  /* its own one isn't to come: contexts.h */
+    unsigned char repeats;  /* a frame may have to repeat its instruction:
+                             * PENDING_REPEAT */
     fiber_thread *thread;   /* where it runs or is parked; NULL: nowhere */
     stack *stack;           /* PARKED; NEW and SOFT once prepared */
     void *sp;               /* PARKED, prepared: where to swap to */

@@ -218,6 +218,7 @@ typedef struct {
     fiber_thread *thread;
     iframe *top, *bottom;       /* of the frames for one loop */
     int frames;
+    int repeats;                /* may one of them repeat its instruction? */
     _PyErr_StackItem *exc_info;
     PyObject *value;            /* owned */
     void (*settle)(fiber_thread *);
@@ -425,21 +426,21 @@ resume_outer(PyThreadState *ts, iframe *outer, PyGenObject *gen,
 /* Does `outer` wait for the function of `inner` in an instruction that must be
  * repeated? */
 static int
-is_repeated(iframe *outer, iframe *inner)
+is_repeated(const flight *l, iframe *outer, iframe *inner)
 {
     chain_link link = {.frame = outer};
 
-    return !iframe_is_generator(inner) && iframe_depth(outer) >= 0
-           && chain_locate(&link) == 0
+    return l->repeats && !iframe_is_generator(inner)
+           && iframe_depth(outer) >= 0 && chain_locate(&link) == 0
            && chain_is_repeated(link.opcode, link.oparg);
 }
 
 /* Is f the outermost frame of one loop, or of all? */
 static int
-is_bottom(iframe *f)
+is_bottom(const flight *l, iframe *f)
 {
     iframe *outer = f->previous;
-    return outer == NULL || is_repeated(outer, f)
+    return outer == NULL || is_repeated(l, outer, f)
            || (INTERP_INLINES_GENERATORS
                    ? chain_pending(outer, f) >= PENDING_NEXT
                    : iframe_is_entry(f));
@@ -512,12 +513,12 @@ evaluate_all(PyThreadState *ts, flight *l, interp_base *base)
 {
     for (;;) {
         iframe *bottom = l->top;
-        while (!is_bottom(bottom)) {
+        while (!is_bottom(l, bottom)) {
             bottom = bottom->previous;
         }
         iframe *outer = bottom->previous;
         int owned = outer != NULL && chain_is_next(outer, bottom);
-        int repeated = outer != NULL && is_repeated(outer, bottom);
+        int repeated = outer != NULL && is_repeated(l, outer, bottom);
         l->bottom = bottom;
         interp_base_set_frame(ts, base, outer);
         PyObject *result = evaluate(ts, l);
@@ -551,7 +552,7 @@ landing(fiber_thread *t, fiber *f, interp_base *base,
 {
     PyThreadState *ts = t->tstate;
     fiber_image *image = f->image;
-    flight l = {.thread = t, .frames = image->frames,
+    flight l = {.thread = t, .frames = image->frames, .repeats = f->repeats,
                 .exc_info = image->exc_info, .settle = settle};
 
     l.top = place(ts, image);

@@ -219,6 +219,7 @@ soften(fiber *f, const fiber_hooks *hooks)
         if (link->how == PENDING_NEXT && !link->waits) {
             Py_INCREF(iframe_generator(c.links[i - 1].frame));
         }
+        f->repeats |= link->how == PENDING_REPEAT;
         suspend_frame(link);
     }
     fill_image(image, &c);

@@ -23,7 +23,6 @@ typedef struct fiber_image {
     iframe *top;                    /* innermost */
     _PyErr_StackItem *exc_info;     /* innermost handled exception */
     int frames;                     /* all, generators' too */
-    int repeats;                    /* does one repeat its instruction? */
     int words;                      /* of data that are used */
     _PyStackChunk *chunk;           /* NULL, or the chunk in data */
     PyObject *data[1];

@@ -663,6 +663,7 @@ publish_fiber(fiber *f, fiber_image *image, frame_plan *plans, int count,
     for (int i = count - 1; i >= 0; i--) {
         frame_plan *plan = &plans[i];
         interp_pending how = pending(plan, i == 0 ? NULL : plans[i - 1].gen);
+        f->repeats |= chain_is_repeated(plan->opcode, plan->oparg);
         if (context_of(plan) != NULL) {
             contexts_enter(f, context_of(plan));
         }
