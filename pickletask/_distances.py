@@ -148,13 +148,13 @@ class Program:
 
     def by_await_call(self, number):
         way = self.ways["AWAIT_CALL"]
-        for drive in drive_by_next, drive_by_send, drive_by_bound_send, drive_by_general_call:
+        for ways in BY_NEXT, BY_SEND, BY_BOUND_SEND, BY_GENERAL_CALL:
             g = self.stepped(way)
             for step in g.asend(None), anext(g), anext(g, None), g.aclose():
-                drive(number, step)
+                drive(number, ways, step)
             g = self.thrown(way)
             for step in g.asend(None), g.athrow(ValueError), g.aclose():
-                drive(number, step)
+                drive(number, ways, step)
 
         def catch(step):
             step.throw(ValueError)
@@ -165,11 +165,11 @@ class Program:
         for begin in (lambda g: g.asend(None)), (lambda g: anext(g, None)):
             for throw in catch, catch_by_general_call:
                 g = self.thrown(way)
-                drive_by_next(number, g.asend(None))
+                drive(number, BY_NEXT, g.asend(None))
                 step = begin(g)
                 each(number, throw, step)
-                drive_by_send(number, step)
-                drive_by_next(number, g.aclose())
+                drive(number, BY_SEND, step)
+                drive(number, BY_NEXT, g.aclose())
         self.end_steps(number, way)
         wrapper = self.pausing(way).__await__()
         next(wrapper)
@@ -1157,61 +1157,33 @@ class Pause:
         return iter([None])
 
 
-def drive_by_next(number, step):
-    """Take what an event loop is given, by next()."""
-
-    def drive(step):
-        next(step)
-
-    try:
-        while True:
-            each(number, drive, step)
-    except StopIteration:
-        pass
-
-
-def drive_by_send(number, step):
-    """The same by send()."""
-
-    def start(step):
-        step.send(None)
-
-    def drive(step):
-        step.send(1)
-
+def drive(number, ways, step):
+    """Take what an event loop is given: first in one way, then in the other."""
+    start, go_on = ways
     try:
         each(number, start, step)
         while True:
-            each(number, drive, step)
+            each(number, go_on, step)
     except StopIteration:
         pass
 
 
-def drive_by_bound_send(number, step):
-    """The same by a method that was taken from the object before."""
-
-    def start(send):
-        send(None)
-
-    def drive(send):
-        send(1)
-
-    try:
-        each(number, start, step.send)
-        while True:
-            each(number, drive, step.send)
-    except StopIteration:
-        pass
+def start_by_bound_send(step):
+    """Call a method that was taken from the object before."""
+    send = step.send
+    send(None)
 
 
-def drive_by_general_call(number, step):
-    """The same by calls of callables of no certain type."""
-    try:
-        call(next, step)
-        while True:
-            call(step.send, 1)
-    except StopIteration:
-        pass
+def go_on_by_bound_send(step):
+    """The same with a value."""
+    send = step.send
+    send(1)
+
+
+BY_NEXT = (lambda step: next(step),) * 2
+BY_SEND = (lambda step: step.send(None)), (lambda step: step.send(1))
+BY_BOUND_SEND = start_by_bound_send, go_on_by_bound_send
+BY_GENERAL_CALL = (lambda step: call(next, step)), (lambda step: call(step.send, 1))
 
 
 class Given:
