@@ -137,8 +137,10 @@ awaitable_finish(PyObject *awaitable, awaitable_outcome outcome,
     return outcome;
 }
 
-PyObject *
-awaitable_finish_call(PyObject *awaitable, PyObject *value, PyObject *error)
+/* The same for a method that is called: what yields returns, what returns
+ * raises StopIteration. New reference, or NULL with an exception. */
+static PyObject *
+finish_call(PyObject *awaitable, PyObject *value, PyObject *error)
 {
     awaitable_outcome outcome = AWAITABLE_YIELDS;
     PyObject *result = Py_NewRef(value);
@@ -174,7 +176,7 @@ core_finish_step(PyObject *module, PyObject *args)
     {
         return NULL;
     }
-    return awaitable_finish_call(awaitable, value, error);
+    return finish_call(awaitable, value, error);
 }
 
 /* ---- setup ------------------------------------------------------------- */

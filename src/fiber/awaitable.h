@@ -38,11 +38,6 @@ awaitable_outcome awaitable_finish(PyObject *awaitable,
                                    awaitable_outcome outcome,
                                    PyObject **result);
 
-/* The same for a method that is called: what yields returns, what returns
- * raises StopIteration. New reference, or NULL with an exception. */
-PyObject *awaitable_finish_call(PyObject *awaitable, PyObject *value,
-                                PyObject *error);
-
 /* 0, or -1 with an exception. */
 int awaitable_setup(PyObject *module);
 

@@ -450,6 +450,35 @@ chain_callable(iframe *f)
     return NULL;
 }
 
+int
+chain_dict_holds(PyObject *dict, PyObject *pointer)
+{
+    Py_ssize_t position = 0;
+    PyObject *value;
+
+    while (PyDict_Next(dict, &position, NULL, &value)) {
+        if (value == pointer) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int
+chain_variables_hold(iframe *f, PyObject *pointer)
+{
+    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
+        PyObject *value = islot_object(f->localsplus[i]);
+        if (value != NULL && PyCell_Check(value)) {
+            value = PyCell_GET(value);
+        }
+        if (value != NULL && value == pointer) {
+            return 1;
+        }
+    }
+    return chain_dict_holds(f->f_globals, pointer);
+}
+
 /* Does the frame run CPython's own code for imports? */
 static int
 is_importing(iframe *f)

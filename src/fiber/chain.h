@@ -161,6 +161,13 @@ PyObject *chain_spread_operands(islot *top, int oparg, PyObject **tuple);
  * it can be told. Borrowed, or NULL. */
 PyObject *chain_callable(iframe *f);
 
+/* Is this one of the values of a dict?  It is not looked at, and may be gone.
+ */
+int chain_dict_holds(PyObject *dict, PyObject *pointer);
+
+/* The same for the variables of a frame: local ones, and its globals. */
+int chain_variables_hold(iframe *f, PyObject *pointer);
+
 /* The frame outside of all those of an import that is under way in `f`; f
  * itself if it is none of those. */
 iframe *chain_importer(iframe *f);

@@ -161,25 +161,7 @@ crossing_is_receiver(const crossing *x, PyObject *operand)
 int
 crossing_is_variable(const crossing *x, PyObject *operand)
 {
-    iframe *f = x->link->frame;
-    Py_ssize_t position = 0;
-    PyObject *value;
-
-    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
-        value = islot_object(f->localsplus[i]);
-        if (value != NULL && PyCell_Check(value)) {
-            value = PyCell_GET(value);
-        }
-        if (value != NULL && value == operand) {
-            return 1;
-        }
-    }
-    while (PyDict_Next(f->f_globals, &position, NULL, &value)) {
-        if (value == operand) {
-            return 1;
-        }
-    }
-    return 0;
+    return chain_variables_hold(x->link->frame, operand);
 }
 
 int

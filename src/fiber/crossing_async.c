@@ -29,23 +29,12 @@ crossing_await(crossing *x, PyObject *gen, PyObject *receiver)
 static int
 is_alive(const crossing *x, PyObject *operand)
 {
-    PyObject *builtins = x->link->frame->f_builtins, *value;
-    Py_ssize_t position = 0;
+    PyObject *builtins = x->link->frame->f_builtins;
 
-    if (operand == NULL) {
-        return 0;
-    }
-    if (crossing_is_variable(x, operand)) {
-        return 1;
-    }
-    while (PyDict_Check(builtins)
-           && PyDict_Next(builtins, &position, NULL, &value))
-    {
-        if (value == operand) {
-            return 1;
-        }
-    }
-    return 0;
+    return operand != NULL
+           && (crossing_is_variable(x, operand)
+               || (PyDict_Check(builtins)
+                   && chain_dict_holds(builtins, operand)));
 }
 
 /* One of CPython's own methods of what resumes generators, without looking at
@@ -314,8 +303,8 @@ complaint(PyObject *receiver)
 }
 
 /* Appends the frame of a generator that something passes, before what stands
- * inside of it; sets *next to the generator there. 0, or -1 with an exception
- * if there's no memory. */
+ * inside of it; *t becomes what is thrown there. 0, or -1 with an exception if
+ * there's no memory. */
 static int
 append_passed(crossing *x, chain *c, const chain_link *passed, throwing *t)
 {

@@ -237,6 +237,34 @@ interp_prefixes(int oparg)
     return (arg > 0xff) + (arg > 0xffff) + (arg > 0xffffff);
 }
 
+#if INTERP_MINOR > 11
+/* Has the loop that began with an inner frame of `outer` no other one below
+ * itself on its C stack?  Then `outer` became soft. */
+static inline int
+interp_loop_is_outermost(interp_loop loop, iframe *outer)
+{
+    while (outer != NULL && !iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    return outer == NULL;
+}
+#endif
+
+/* ---- types ------------------------------------------------------------ */
+
+/* The names that a type itself has. Borrowed, or NULL. */
+static inline PyObject *
+interp_type_dict(PyTypeObject *type)
+{
+#if INTERP_MINOR > 11
+    PyObject *dict = PyType_GetDict(type);
+    Py_XDECREF(dict);
+    return dict;
+#else
+    return type->tp_dict;
+#endif
+}
+
 /* ---- data stack chunks ------------------------------------------------ */
 
 /* Turns `size` bytes at `memory` into a chunk that CPython pushes frames

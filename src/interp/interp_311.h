@@ -396,13 +396,6 @@ interp_watch(PyCodeObject *code)
     return 0;
 }
 
-/* The names that a type itself has. Borrowed, or NULL. */
-static inline PyObject *
-interp_type_dict(PyTypeObject *type)
-{
-    return type->tp_dict;
-}
-
 /* What a weak reference refers to. New reference; NULL if it's gone. */
 static inline PyObject *
 interp_weakref_get(PyObject *reference)

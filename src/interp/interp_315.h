@@ -312,17 +312,6 @@ interp_loop_distance(interp_loop *loop, iframe *inner, iframe *outer)
     return (char *)outer - (char *)inner->previous;
 }
 
-/* Has the loop that began with an inner frame of `outer` no other one below
- * itself on its C stack?  Then `outer` became soft. */
-static inline int
-interp_loop_is_outermost(interp_loop loop, iframe *outer)
-{
-    while (outer != NULL && !iframe_is_marker(outer)) {
-        outer = outer->previous;
-    }
-    return outer == NULL;
-}
-
 /* Did the interpreter report calls of C functions when it was left? Then it
  * holds references of its own around them. */
 static inline int
@@ -403,15 +392,6 @@ interp_watch(PyCodeObject *code)
         code->_co_instrumentation_version = UINTPTR_MAX;
     }
     return _Py_Instrument(code, PyInterpreterState_Get());
-}
-
-/* The names that a type itself has. Borrowed, or NULL. */
-static inline PyObject *
-interp_type_dict(PyTypeObject *type)
-{
-    PyObject *dict = PyType_GetDict(type);
-    Py_XDECREF(dict);
-    return dict;
 }
 
 /* What a weak reference refers to. New reference; NULL if it's gone. */

@@ -225,8 +225,8 @@ awaitables_maker(PyGenObject *gen)
     return new_generators[state];
 }
 
-static PyObject *
-make_generator(PyObject *args, int state)
+PyObject *
+awaitables_make_generator(PyObject *args, int state)
 {
     PyObject *head, *name = NULL, *qualname = NULL, *stones;
     if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
@@ -238,25 +238,25 @@ make_generator(PyObject *args, int state)
 static PyObject *
 core_new_generator(PyObject *module, PyObject *args)
 {
-    return make_generator(args, REBUILD_PLAIN);
+    return awaitables_make_generator(args, REBUILD_PLAIN);
 }
 
 static PyObject *
 core_new_closed_generator(PyObject *module, PyObject *args)
 {
-    return make_generator(args, REBUILD_CLOSED);
+    return awaitables_make_generator(args, REBUILD_CLOSED);
 }
 
 static PyObject *
 core_new_stepped_generator(PyObject *module, PyObject *args)
 {
-    return make_generator(args, REBUILD_STEPPED);
+    return awaitables_make_generator(args, REBUILD_STEPPED);
 }
 
 static PyObject *
 core_new_closing_generator(PyObject *module, PyObject *args)
 {
-    return make_generator(args, REBUILD_CLOSED | REBUILD_STEPPED);
+    return awaitables_make_generator(args, REBUILD_CLOSED | REBUILD_STEPPED);
 }
 
 /* ---- setup ------------------------------------------------------------- */

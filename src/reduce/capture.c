@@ -795,8 +795,6 @@ core_refer_generator(PyObject *module, PyObject *gen)
 static PyObject *
 make_generator(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    PyObject *head, *name = NULL, *qualname = NULL, *stones = NULL;
-
     if (PyTuple_GET_SIZE(args) == 2) {
         if (rebuild_generator(PyTuple_GET_ITEM(args, 0),
                               PyTuple_GET_ITEM(args, 1)) < 0)
@@ -805,10 +803,7 @@ make_generator(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         }
         Py_RETURN_NONE;
     }
-    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
-        return NULL;
-    }
-    return rebuild_new_generator(head, name, qualname, REBUILD_PLAIN);
+    return awaitables_make_generator(args, REBUILD_PLAIN);
 }
 
 /* What format 2 and 1 name. */

@@ -26,20 +26,6 @@ callable_name(PyObject *callable)
     return PyUnicode_FromFormat("a '%s' object", Py_TYPE(callable)->tp_name);
 }
 
-static int
-dict_holds(PyObject *dict, PyObject *pointer)
-{
-    Py_ssize_t position = 0;
-    PyObject *value;
-
-    while (PyDict_Next(dict, &position, NULL, &value)) {
-        if (value == pointer) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* Is it a method of one of the types in this dict? 1 or 0, or -1 with an
  * exception. */
 static int
@@ -78,20 +64,11 @@ is_held(iframe *f, PyObject *pointer)
     PyObject *modules = PyImport_GetModuleDict(), *module;
     Py_ssize_t position = 0;
 
-    for (int i = 0; i < iframe_code(f)->co_nlocalsplus; i++) {
-        PyObject *value = islot_object(f->localsplus[i]);
-        if (value != NULL && PyCell_Check(value)) {
-            value = PyCell_GET(value);
-        }
-        if (value == pointer) {
-            return 1;
-        }
-    }
-    if ((f->f_locals != NULL && PyDict_CheckExact(f->f_locals)
-         && dict_holds(f->f_locals, pointer))
-        || dict_holds(f->f_globals, pointer)
+    if (chain_variables_hold(f, pointer)
+        || (f->f_locals != NULL && PyDict_CheckExact(f->f_locals)
+            && chain_dict_holds(f->f_locals, pointer))
         || (PyDict_Check(f->f_builtins)
-            && dict_holds(f->f_builtins, pointer)))
+            && chain_dict_holds(f->f_builtins, pointer)))
     {
         return 1;
     }
@@ -99,7 +76,7 @@ is_held(iframe *f, PyObject *pointer)
            && PyDict_Next(modules, &position, NULL, &module))
     {
         if (PyModule_Check(module)
-            && dict_holds(PyModule_GetDict(module), pointer))
+            && chain_dict_holds(PyModule_GetDict(module), pointer))
         {
             return 1;
         }
