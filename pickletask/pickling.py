@@ -16,7 +16,7 @@ import io
 import pickle
 import types
 
-from pickletask import _core, builtin_types, classes, contexts, envelope, postmortem
+from pickletask import _core, builtin_types, classes, contexts, envelope, postmortem, type_params
 from pickletask.errors import FAILURES
 
 __all__ = [
@@ -62,6 +62,7 @@ _REDUCERS |= {
     type(iter(set())): _core._reduce_set_iterator,
     **dict.fromkeys(_core._DICT_ITERATORS, _core._reduce_dict_iterator),
     **dict.fromkeys(_core._ITERATORS, _core._reduce_iterator),
+    **dict.fromkeys(_core._TYPE_PARAMS, type_params.reduce),
 }
 
 
@@ -110,6 +111,7 @@ _COPIERS = _Copiers(
         **dict.fromkeys(_GENERATORS, _copy_generator),
         **dict.fromkeys(_core._ITERATORS, _core._copy_iterator),
         **builtin_types.COPIERS,
+        **dict.fromkeys(_core._TYPE_PARAMS, lambda obj: ""),
     },
     copyreg.dispatch_table,
 )
@@ -118,6 +120,7 @@ _DEEP_COPIERS = {
     **dict.fromkeys((*_GENERATORS, *_core._AWAITABLES, types.FrameType), _deepcopy),
     **dict.fromkeys(_core._ITERATORS, _deepcopy_iterator),
     **builtin_types.DEEP_COPIERS,
+    **dict.fromkeys(_core._TYPE_PARAMS, lambda obj, memo: obj),
 }
 
 
@@ -300,6 +303,8 @@ class Pickler(_Explaining):
         """What is special about instances of this class here, called with one; or None."""
         if self._class_values and issubclass(cls, type):
             return classes.reduce_class
+        if self._class_values and cls in _core._TYPE_PARAMS:
+            return type_params.reduce_of_main
         if self._context_values and cls is contextvars.Context:
             return contexts.reduce_context
         if self._context_values and issubclass(cls, _core.tasklet):

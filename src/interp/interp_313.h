@@ -34,7 +34,12 @@
 #define INTERP_IS_COMMON_NONE(oparg) 0
 /* A generator's code is its frame's. */
 #define INTERP_GENERATOR_HAS_CODE 0
-#define INTERP_FUNCTION_TYPE_PARAMS 1
+/* Functions, classes and aliases have type parameters. */
+#define INTERP_TYPE_PARAMS 1
+/* These have defaults. */
+#define INTERP_TYPE_PARAM_DEFAULTS 1
+#define INTERP_TYPEVARTUPLE_BOUND 0
+#define INTERP_TYPE_ALIAS_QUALNAME 0
 /* Functions compute their annotations when they are asked for. */
 #define INTERP_FUNCTION_ANNOTATE 0
 /* Has itertools reducers of its own, but for these two? */

@@ -178,7 +178,7 @@ function_state(PyFunctionObject *f)
     {
         goto error;
     }
-#if INTERP_FUNCTION_TYPE_PARAMS
+#if INTERP_TYPE_PARAMS
     if (f->func_typeparams != NULL
         && PyDict_SetItemString(state, "__type_params__", f->func_typeparams)
                < 0)

@@ -15,6 +15,7 @@
 #include "snapshot.h"
 #include "state.h"
 #include "substitute.h"
+#include "typevars.h"
 
 int
 reduce_setup(PyObject *module)
@@ -25,7 +26,8 @@ reduce_setup(PyObject *module)
         || references_setup(module) < 0 || awaitables_setup(module) < 0
         || state_setup(module) < 0 || snapshot_setup(module) < 0
         || iterators_setup(module) < 0 || containers_setup(module) < 0
-        || override_setup(module) < 0 || shorten_setup(module) < 0)
+        || override_setup(module) < 0 || shorten_setup(module) < 0
+        || typevars_setup(module) < 0)
     {
         return -1;
     }

@@ -32,6 +32,58 @@ def alias_a_type():
     return suspend(name)
 
 
+def _told(params):
+    fields = "__name__", "__bound__", "__constraints__"
+    return [(repr(param), *(getattr(param, field, None) for field in fields)) for param in params]
+
+
+def keep_local_generic_functions():
+    def first[T: int, U: (str, bytes), *Ts, **P](x: T, *rest: *Ts) -> U:
+        return suspend(x), T.__bound__
+
+    T, *others = first.__type_params__
+    seen = suspend(first.__name__), suspend(T.__bound__)
+    assert first.__type_params__ == (T, *others) and first.__annotations__["x"] is T
+    assert T.__module__ == "typing" and T.__infer_variance__
+    return seen, first(3), _told(first.__type_params__)
+
+
+def keep_local_aliases():
+    type Tree[T] = dict[T, Tree[T]] | Leaf
+    T, tree = *Tree.__type_params__, Tree
+    Leaf = suspend(int)
+    assert tree is Tree and Tree.__value__.__args__[0].__args__[1].__origin__ is Tree
+    assert Tree.__value__ is Tree.__value__ and Tree.__parameters__ == (T,)
+    return suspend(repr(Tree.__value__)), repr(Tree[Leaf]), Tree.__module__
+
+
+def keep_type_parameters_of_a_generator():
+    def walk[T: int, **P](values: list[T]):
+        type Pairs[K] = list[tuple[K, T]]
+        for value in values:
+            yield suspend(value), T.__name__
+        yield T.__bound__, repr(Pairs.__value__), [p is T for p in walk.__type_params__]
+
+    found = []
+    for pair in walk([1, 2]):
+        found.append(pair)
+    return found
+
+
+def suspend_in_bases_of_a_generic_class():
+    class Local[T: int](suspend(_Box)[T]):
+        bound = T.__bound__
+
+    return _told(Local.__type_params__), [base.__name__ for base in Local.__bases__], Local.bound
+
+
+def suspend_in_defaults_of_a_generic_function():
+    def add[T: int](x: T = suspend(1), *, y: T = suspend(2)) -> T:
+        return x + suspend(y)
+
+    return add(), add(3, y=4)
+
+
 def nest_quotes_in_a_format_string():
     return f"{suspend("a")}|{f"{suspend(2)}"}|{[suspend(x) for x in "cd"]}"
 
