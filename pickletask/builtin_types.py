@@ -13,7 +13,9 @@ __all__ = [
     "COPIERS",
     "DEEP_COPIERS",
     "REDUCERS",
+    "DictOfClass",
     "await_coroutine",
+    "dict_of_class",
     "enum_dict",
     "items_of",
     "keys_of",
@@ -22,6 +24,7 @@ __all__ = [
     "proxy_of_class",
     "reduce_builtin",
     "rest_of_template",
+    "stand_in_for_dict",
     "values_of",
 ]
 
@@ -62,13 +65,19 @@ def proxy_of_class(cls):
     return type.__dict__["__dict__"].__get__(cls)
 
 
-def _reduce_proxy(proxy):
-    mapping = _held(proxy)
+def _class_of(mapping):
+    """The class whose attributes a mapping is; None if it is no such mapping."""
     if type(mapping) is dict and ("__module__" in mapping or "__doc__" in mapping):
         for cls in _classes_with(mapping):
             if _held(proxy_of_class(cls)) is mapping:
-                return proxy_of_class, (cls,)
-    return proxy_of, (mapping,)
+                return cls
+    return None
+
+
+def _reduce_proxy(proxy):
+    mapping = _held(proxy)
+    cls = _class_of(mapping)
+    return (proxy_of, (mapping,)) if cls is None else (proxy_of_class, (cls,))
 
 
 _DESCRIPTORS = (
@@ -88,6 +97,44 @@ def _classes_with(namespace):
     for referrer in gc.get_referrers(namespace):
         if isinstance(referrer, type):
             yield referrer
+
+
+def dict_of_class(cls):
+    """The dict of a class's attributes."""
+    return _held(proxy_of_class(cls))
+
+
+class DictOfClass:
+    """Pickles as the dict of a class, where that can be pickled, else as a dict like it."""
+
+    __slots__ = ("_class",)
+
+    def __init__(self, cls):
+        self._class = cls
+
+    def __deepcopy__(self, memo):
+        return dict_of_class(self._class)
+
+    def __reduce__(self):
+        if "<locals>" not in self._class.__qualname__:
+            return self.reduce_class()
+        items = dict_of_class(self._class).items()
+        kept = [(name, _core._substitute_for(value)) for name, value in items if name not in _OWN]
+        return dict, (), None, None, iter(kept)
+
+    def reduce_class(self):
+        """Reduce to the class's own dict."""
+        return dict_of_class, (self._class,)
+
+
+# Attributes that each class makes for itself, and that have another's name since 3.15.
+_OWN = ("__dict__", "__weakref__")
+
+
+def stand_in_for_dict(namespace):
+    """What stands for a dict in a cell: the dict itself if it is not that of a class."""
+    cls = _class_of(namespace)
+    return namespace if cls is None else DictOfClass(cls)
 
 
 def await_coroutine(coroutine):

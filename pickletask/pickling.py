@@ -303,6 +303,8 @@ class Pickler(_Explaining):
         """What is special about instances of this class here, called with one; or None."""
         if self._class_values and issubclass(cls, type):
             return classes.reduce_class
+        if self._class_values and cls is builtin_types.DictOfClass:
+            return builtin_types.DictOfClass.reduce_class
         if self._class_values and cls in _core._TYPE_PARAMS:
             return type_params.reduce_of_main
         if self._context_values and cls is contextvars.Context:

@@ -1,5 +1,6 @@
 """The options of pickletask's own pickler, what it refuses, and dumps that are interrupted."""
 
+import copy
 import copyreg
 import io
 import pickle
@@ -12,7 +13,7 @@ import programs
 import pytest
 
 import pickletask
-from pickletask import NotPicklableError, channel, schedule_remove, tasklet
+from pickletask import NotPicklableError, builtin_types, channel, schedule_remove, tasklet
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -218,6 +219,30 @@ def test_local_classes_go_by_value_on_request(protocol):
     assert copy.tempval == (2, 42, True)
     assert pickle.loads(pickletask.dumps(dict, protocol, classes="value")) is dict
     assert pickle.loads(pickletask.dumps(io.BytesIO, protocol, classes="value")) is io.BytesIO
+
+
+def test_annotated_methods_of_classes_by_value():
+    pytest.importorskip("cloudpickle")
+
+    class Node:
+        value: int
+
+        def add(self, child: int) -> str:
+            return self.add.__annotations__
+
+    def with_dict_of_class(space):
+        return lambda: space
+
+    get = with_dict_of_class(builtin_types.dict_of_class(Node))
+    cls, loaded, *_ = pickle.loads(pickletask.dumps((Node, get, Node.add), classes="value"))
+    cls.later = 1
+    assert loaded()["later"] == 1 and loaded()["add"] is cls.add
+    assert cls().add(1) == {"child": int, "return": str}
+    assert cls.__annotations__ == {"value": int}
+    # By name there is no class, but what its methods refer to.
+    loaded = pickle.loads(pickletask.dumps(get))
+    assert loaded()["add"].__annotations__ == {"child": int, "return": str}
+    assert copy.deepcopy(get)() is get()
 
 
 def test_classes_by_value_need_cloudpickle(monkeypatch):

@@ -105,6 +105,31 @@ def test_values_are_computed_when_somebody_asks_and_once(dumps):
     assert alias.__value__ is None and asked == [1]
 
 
+DEFAULTS = """
+def with_defaults():
+    def first[T: object = Later, *Ts = *tuple[int, str], **P = [int]](x: T) -> T:
+        return x
+
+    def set_later(value):
+        nonlocal Later
+        Later = value
+
+    Later = None
+    return first, set_later
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="before there were defaults")
+def test_defaults_are_computed_when_somebody_asks():
+    names = {"__name__": __name__}
+    exec(DEFAULTS, names)
+    first, set_later = pickletask.loads(pickletask.dumps(names["with_defaults"]()))
+    set_later(int)
+    defaults = [param.__default__ for param in first.__type_params__]
+    assert defaults[0] is int and defaults[2] == [int] and len(defaults) == 3
+    assert repr(defaults[1]) == "*tuple[int, str]"
+
+
 @picklers
 def test_aliases_of_functions_go_by_value(dumps):
     _, alias = local(int)  # noqa: F821

@@ -253,6 +253,28 @@ substitute_head(PyObject *code, PyObject *globals)
 
 /* ---- reducing --------------------------------------------------------- */
 
+/* What is pickled, or copied, as the contents of a cell. The dict of a class,
+ * to which annotations and bounds refer in its methods, is that of the class.
+ * New reference, or NULL with an exception. */
+static PyObject *
+cell_value(PyObject *contents)
+{
+    PyObject *module, *result;
+
+    if (!PyDict_CheckExact(contents)
+        || PyDict_GetItemString(contents, "__module__") == NULL)
+    {
+        return substitute_for(contents);
+    }
+    module = PyImport_ImportModule("pickletask.builtin_types");
+    if (module == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallMethod(module, "stand_in_for_dict", "O", contents);
+    Py_DECREF(module);
+    return result;
+}
+
 static PyObject *
 reduce_cell(PyObject *cell)
 {
@@ -261,7 +283,7 @@ reduce_cell(PyObject *cell)
     if (contents == NULL) {
         return Py_BuildValue("O()", new_cell);
     }
-    contents = substitute_for(contents);
+    contents = cell_value(contents);
     if (contents == NULL) {
         return NULL;
     }
@@ -443,7 +465,10 @@ copy_cell(PyObject *cell, PyObject *memo)
         goto error;
     }
     if (contents != NULL) {
-        contents = substitute_deepcopy(contents, memo);
+        PyObject *value = cell_value(contents);
+        contents = value == NULL ? NULL
+                                 : substitute_deepcopy_itself(value, memo);
+        Py_XDECREF(value);
         if (contents == NULL) {
             goto error;
         }

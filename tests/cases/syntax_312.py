@@ -50,8 +50,8 @@ def keep_local_generic_functions():
 
 def keep_local_aliases():
     type Tree[T] = dict[T, Tree[T]] | Leaf
-    T, tree = *Tree.__type_params__, Tree
-    Leaf = suspend(int)
+    T, tree, Leaf = *Tree.__type_params__, Tree, int
+    suspend("computed by nobody yet")
     assert tree is Tree and Tree.__value__.__args__[0].__args__[1].__origin__ is Tree
     assert Tree.__value__ is Tree.__value__ and Tree.__parameters__ == (T,)
     return suspend(repr(Tree.__value__)), repr(Tree[Leaf]), Tree.__module__

@@ -5,16 +5,6 @@ import sys
 from pickletask import schedule_remove as suspend
 
 SOURCE = r"""
-def keep_defaults_of_type_parameters():
-    def first[T: object = Later, *Ts = *tuple[int, str], **P = [int]](x: T) -> T:
-        return suspend(x)
-
-    params = first.__type_params__
-    Later = suspend(int)
-    assert first.__type_params__ == params and all(param.has_default() for param in params)
-    return first(1), suspend([repr(param.__default__) for param in params])
-
-
 def keep_defaults_that_cannot_be_computed():
     type Pair[T = not_there] = tuple[T, T]
     (T,) = Pair.__type_params__
