@@ -9,6 +9,7 @@ by itself in code that has been specialised for lists.
 
 import _compat_pickle
 import collections
+import contextvars
 import gc
 import io
 import os
@@ -17,7 +18,9 @@ import random
 import signal
 import sys
 import types
+from pathlib import Path
 
+import golden_tasks
 import programs
 
 import pickletask
@@ -453,6 +456,47 @@ def coroutines():
     return [started, fresh, iterator, unstarted, resting]
 
 
+VARIABLE = contextvars.ContextVar("VARIABLE", default=0)
+
+
+def change(log, *values):
+    for value in values:
+        VARIABLE.set([VARIABLE.get(), schedule_remove(value)])
+        log += [VARIABLE.get()]
+    return VARIABLE
+
+
+def enter_contexts(log):
+    outer, inner = contextvars.Context(), contextvars.Context()
+    run = inner.run
+    log += [outer.run(change, log, 1), outer.run(lambda: run(change, log, 2)), outer[VARIABLE]]
+    log += [run(change, log, *schedule_remove([3])), dict(inner.items())]
+    return log
+
+
+def contexts():
+    own = contextvars.Context()
+    found = [task for steps in (1, 2, 3, 4) for task in advanced(enter_contexts, steps, [])]
+    return [own.run(advanced, change, 2, [], 1, 2, 3), own, *found]
+
+
+GENERIC = """
+def generic(log):
+    def first[T: int, U: (str, bytes), *Ts, **P](x: T, *rest: *Ts) -> U:
+        type Pair[K: T] = dict[K, tuple[U, K]]
+        yield schedule_remove(Pair), T, U
+        yield Pair.__value__, Pair[int]
+
+    for values in first(1):
+        log += [schedule_remove(values), first.__type_params__]
+    log += [T.__bound__ for T in first.__type_params__[:1]]
+"""
+
+
+def generics():
+    return [each for steps in (1, 2, 3) for each in advanced(generic, steps, [])]  # noqa: F821
+
+
 ORIGINALS = {
     "one deep": lambda: advanced(walk, 1, [1, 2, 3], []),
     "five deep": lambda: advanced(descend, 1, 4, []),
@@ -471,12 +515,35 @@ ORIGINALS = {
     "steps of asynchronous generators": steps,
     "not started": lambda: [tasklet(walk).bind(None, ([1], []))],
     "dead": lambda: [tasklet(walk), channel()],
+    "contexts": contexts,
 }
+if sys.version_info >= (3, 12):
+    exec(GENERIC)
+    ORIGINALS["type parameters"] = generics
+
+#: What only another pickler than the stock one saves.
+OPTIONS = {"contexts": {"contexts": "value"}}
+
+#: Formats that are read, not written: the golden pickles of each.
+OLD = {f"format {number}": f"format{number}-*-value.pickle" for number in (1, 2)}
+GOLDEN = Path(__file__).resolve().parent / "golden" / "{}.{}".format(*sys.version_info)
+
+#: All that is damaged.
+NAMES = [*ORIGINALS, *OLD]
 
 
 def original(name):
     """The object that is damaged."""
     return ORIGINALS[name]()
+
+
+def pickles(name, protocols=(4, 2)):
+    """Its pickles: one for each protocol, or those that are there."""
+    if name in OLD:
+        return [path.read_bytes() for path in sorted(GOLDEN.glob(OLD[name]))]
+    if name in OPTIONS:
+        return [pickletask.dumps(original(name), each, **OPTIONS[name]) for each in protocols]
+    return [pickle.dumps(original(name), each) for each in protocols]
 
 
 KEY = b"k" * 32
@@ -562,7 +629,7 @@ def find_harmless(module, name):
     # Protocol 2 writes the names of Python 2.
     module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
     module = _compat_pickle.IMPORT_MAPPING.get(module, module)
-    if module.startswith("pickletask") or module == "mutants":
+    if module.startswith("pickletask") or module in ("mutants", "golden_tasks"):
         found = sys.modules.get(module)
     elif name.split(".")[0] in HARMLESS.get(module, ()):
         found = sys.modules[module]
@@ -711,17 +778,15 @@ def changed(value, r, seen):
     return r.choice(fresh_values())
 
 
-def gather(names, data):
-    """What our functions are given when undamaged pickles are loaded.
-
-    Of those of the originals, and of DATA; and how often they are called for the latter.
-    """
-    seen = []
-    for pickled in [*(pickle.dumps(original(name)) for name in names), data]:
-        mutator = Mutator(pickled)
+def gather(pickles):
+    """What our functions are given when undamaged pickles are loaded, and how many calls each."""
+    seen, calls = [], []
+    for data in pickles:
+        mutator = Mutator(data)
         mutator.load()
         seen += mutator.values
-    return seen, mutator.calls
+        calls.append(mutator.calls)
+    return seen, calls
 
 
 # ---- trying them ----------------------------------------------------------
@@ -791,6 +856,28 @@ def use(thing):
         attempt(lambda: repr((thing.__defaults__, thing.__closure__, thing.__annotations__)))
     elif isinstance(thing, BaseException):
         attempt(lambda: repr((thing.__traceback__, thing.__context__)))
+    elif isinstance(thing, contextvars.Context):
+        attempt(lambda: repr(dict(thing.items())))
+        attempt(lambda: thing.run(VARIABLE.set, 1))
+        attempt(lambda: pickletask.dumps(thing, contexts="value"))
+    elif type(thing) in pickletask._core._TYPE_PARAMS:
+        ask(thing)
+
+
+FIELDS = ["bound", "constraints", "default", "value", "type_params", "parameters", "module"]
+EVALUATORS = ["evaluate_bound", "evaluate_constraints", "evaluate_default", "evaluate_value"]
+
+
+def ask(param):
+    """Look at all that a type parameter or type alias has, and use it."""
+    attempt(lambda: repr(param))
+    for field in FIELDS:
+        attempt(lambda field=field: repr(getattr(param, f"__{field}__")))
+    for field in EVALUATORS:
+        attempt(lambda field=field: getattr(param, field)(1))
+    attempt(lambda: repr(list[param][int] | param | None))
+    attempt(lambda: repr((param[int], *param)))
+    attempt(lambda: pickle.dumps(param))
 
 
 def look_at(frame):

@@ -3,10 +3,8 @@
 With only one number it shows the mutant before it tries it.
 """
 
-import io
 import json
 import mmap
-import pickle
 import random
 import resource
 import struct
@@ -35,41 +33,58 @@ def refuse(event, arguments):
         raise PermissionError(event, arguments)
 
 
-def stock(number):
-    """Each protocol has its numbers in turn, with the C and, less often, the Python unpickler."""
-    load = mutants.load_stock_python if number % 14 < 2 else mutants.load_stock
-    return number % 2, number // 2, load
-
-
 def loaders(kind, name):
-    """A function that gives the mutant of a number and its loader; how many there are at least."""
-    names = list(mutants.ORIGINALS)
-    dumps, loads = mutants.WAYS.get(kind.removesuffix(" state"), (pickle.dumps, None))
-    if kind.endswith("state"):
-        data = dumps(mutants.original(name))
-        seen, calls = mutants.gather(names, data)
+    """A function that gives the mutant of a number and its loader; how many there are at least.
 
-        def state_mutant(number):
-            r = random.Random(number)
-            mutator = mutants.Mutator(data, r, seen)
-            count = min(calls, r.choice([1, 1, 2]))
-            mutator.targets = r.sample(range(1, calls + 1), count)
-            return mutator, mutator.load
-
-        return state_mutant, 0
-    other = dumps(mutants.original(names[names.index(name) - 1]))
-    if loads is None:
-        data = [pickle.dumps(mutants.original(name), protocol) for protocol in (4, 2)]
+    Mutants can't import: what they need is imported for the original, which is loaded here.
+    """
+    dumps, loads = mutants.WAYS.get(kind.removesuffix(" state"), (None, None))
+    if dumps is None:
+        data = mutants.pickles(name)
     else:
         data = [dumps(mutants.original(name))]
+    if kind.endswith("state"):
+        return state_mutants(data), 0
+    loads = [loads] if loads else [mutants.load_stock, mutants.load_stock_python]
+    before = mutants.NAMES[mutants.NAMES.index(name) - 1]
+    other = mutants.pickles(before)[0] if dumps is None else dumps(mutants.original(before))
+    for load in loads:
+        for each in data:
+            mutants.attempt(lambda load=load, each=each: mutants.exercise(load(each)))
+    total = len(data) * max(mutants.count_byte_mutants(each) for each in data)
+    return byte_mutants(data, other, loads), total
 
-    def byte_mutant(number):
-        which, number, load = stock(number) if loads is None else (0, number, loads)
-        mutant = mutants.byte_mutant(data[which], other, number)
+
+def state_mutants(data):
+    """Pickles take turns."""
+    seen, calls = mutants.gather(
+        [*(mutants.pickles(name)[0] for name in mutants.ORIGINALS), *data],
+    )
+    calls = calls[-len(data) :]
+
+    def mutant(number):
+        r, which = random.Random(number), number % len(data)
+        mutator = mutants.Mutator(data[which], r, seen)
+        count = min(calls[which], r.choice([1, 1, 2]))
+        mutator.targets = r.sample(range(1, calls[which] + 1), count)
+        return mutator, mutator.load
+
+    for each in data:
+        mutants.exercise(mutants.Mutator(each).load())
+    return mutant
+
+
+def byte_mutants(data, other, loads):
+    """Pickles take turns; the last of the loaders has one in seven."""
+
+    def mutant(number):
+        number, which = divmod(number, len(data))
+        load = loads[-1 if number % 7 == 0 else 0]
+        damaged = mutants.byte_mutant(data[which], other, number)
         # A piece may be put where it has been before.
-        return None if mutant == data[which] else mutant, lambda: load(mutant)
+        return None if damaged == data[which] else damaged, lambda: load(damaged)
 
-    return byte_mutant, len(data) * max(map(mutants.count_byte_mutants, data))
+    return mutant
 
 
 def main(kind, name, first, end, place):
@@ -78,11 +93,6 @@ def main(kind, name, first, end, place):
     with open(place, "r+b") as file:
         memory = mmap.mmap(file.fileno(), 8)
     trial = mutants.Trial(lambda number: memory.__setitem__(slice(0, 8), struct.pack("q", number)))
-    # What is needed later is imported now: mutants can't.
-    for protocol in (2, 4):
-        data = pickle.dumps(mutants.original(name), protocol)
-        for cls in (mutants.GuardedUnpickler, mutants.GuardedPythonUnpickler):
-            mutants.exercise(cls(io.BytesIO(data)).load())
     make(first)[1]
     restrain()
     numbers = range(first, end, mutants.STEP)
