@@ -1,29 +1,38 @@
 """Reducers of builtin types that hold one object or a few, and that pickle doesn't know."""
 
+import collections
 import copy
 import copyreg
 import enum
+import functools
 import gc
+import operator
 import sys
 import types
+import weakref
 
 from pickletask import _awaitables, _core
 
 __all__ = [
+    "CACHED",
     "COPIERS",
     "DEEP_COPIERS",
     "REDUCERS",
     "DictOfClass",
     "await_coroutine",
+    "cached",
     "dict_of_class",
     "enum_dict",
+    "is_importable",
     "items_of",
     "keys_of",
     "method_of",
     "proxy_of",
     "proxy_of_class",
     "reduce_builtin",
+    "reduce_cached_of_main",
     "rest_of_template",
+    "reversed_deque",
     "stand_in_for_dict",
     "values_of",
 ]
@@ -37,19 +46,77 @@ def _held(obj):
 # ---- views of dicts ---------------------------------------------------------
 
 
+def _type_of(mapping):
+    """The type that makes a dict's views, whatever a subclass makes of them."""
+    return collections.OrderedDict if isinstance(mapping, collections.OrderedDict) else dict
+
+
 def keys_of(mapping):
-    """The view of a dict's keys, whatever a subclass makes of it."""
-    return dict.keys(mapping)
+    """The view of a dict's keys."""
+    return _type_of(mapping).keys(mapping)
 
 
 def values_of(mapping):
     """The view of a dict's values."""
-    return dict.values(mapping)
+    return _type_of(mapping).values(mapping)
 
 
 def items_of(mapping):
     """The view of a dict's items."""
-    return dict.items(mapping)
+    return _type_of(mapping).items(mapping)
+
+
+_VIEWS = {
+    type(getattr(mapping, name)()): function
+    for mapping in ({}, collections.OrderedDict())
+    for name, function in (("keys", keys_of), ("values", values_of), ("items", items_of))
+}
+
+
+def _reduce_view(view):
+    return _VIEWS[type(view)], (_held(view),)
+
+
+# ---- cached functions -------------------------------------------------------
+
+CACHED = type(functools.lru_cache(len))
+
+
+def is_importable(obj):
+    """Is it what an import finds by the name that pickle would look for?"""
+    module = sys.modules.get(obj.__module__)
+    try:
+        return operator.attrgetter(obj.__reduce__())(module) is obj
+    except AttributeError:
+        return False
+
+
+def cached(function, maxsize, typed):
+    """A function with an empty cache of its results."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _reduce_cached(function):
+    """Reduce a cached function: by name if that finds it, else by value, without its cache."""
+    return function.__reduce__() if is_importable(function) else _pack_cached(function)
+
+
+def reduce_cached_of_main(function):
+    """The same where what stands in ``__main__`` goes by value."""
+    if function.__module__ == "__main__":
+        return _pack_cached(function)
+    return _reduce_cached(function)
+
+
+def _pack_cached(function):
+    inner = function.__wrapped__
+    args = _core._substitute_for(inner), *function.cache_parameters().values()
+    attributes = {
+        name: _core._substitute_for(value)
+        for name, value in vars(function).items()
+        if name not in ("__wrapped__", "cache_parameters") and getattr(inner, name, None) != value
+    }
+    return cached, args, attributes or None
 
 
 # ---- others -----------------------------------------------------------------
@@ -171,6 +238,24 @@ def _reduce_anext(awaitable):
     return _awaitables.default_of, tuple(map(_core._substitute_for, gc.get_referents(awaitable)))
 
 
+def reversed_deque(deque, passed):
+    """The iterator that goes backwards over a deque, and has passed so many of its items."""
+    return type(reversed(deque))(deque, passed)
+
+
+def _reduce_reversed_deque(iterator):
+    return reversed_deque, iterator.__reduce__()[1]
+
+
+def _reduce_weak_dict(table):
+    """Reduce to the items that are still there; they go again if nothing else holds them."""
+    return type(table), (), None, None, iter(list(table.items()))
+
+
+def _reduce_weak_set(table):
+    return type(table), (list(table),)
+
+
 # The namespace of an enum whose class statement is under way.  It is no builtin type, but what
 # pickle makes of it runs into its checks.
 _EnumDict = type(enum.EnumType.__prepare__("", ()))
@@ -253,9 +338,11 @@ _ITERATORS = (map, filter, zip, enumerate, reversed, type(iter(int, 1)))
 
 REDUCERS = {
     **dict.fromkeys(_ITERATORS, _reduce_parts),
-    type({}.keys()): lambda view: (keys_of, (_held(view),)),
-    type({}.values()): lambda view: (values_of, (_held(view),)),
-    type({}.items()): lambda view: (items_of, (_held(view),)),
+    **dict.fromkeys(_VIEWS, _reduce_view),
+    **dict.fromkeys((weakref.WeakKeyDictionary, weakref.WeakValueDictionary), _reduce_weak_dict),
+    weakref.WeakSet: _reduce_weak_set,
+    type(reversed(collections.deque())): _reduce_reversed_deque,
+    CACHED: _reduce_cached,
     types.MappingProxyType: _reduce_proxy,
     types.MethodDescriptorType: _reduce_method,
     _WRAPPER: lambda wrapper: (await_coroutine, (_held(wrapper),)),
@@ -303,6 +390,18 @@ def _deepcopy(obj, memo):
     return copy._reconstruct(obj, memo, *reduce_builtin(obj))
 
 
-DEEP_COPIERS = dict.fromkeys(
-    (*_ITERATORS, *_TEMPLATES, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy
-)
+def _deepcopy_cached(function, memo):
+    """Copy a cached function if what it calls has variables that are copied."""
+    inner = _core._substitute_for(function.__wrapped__)
+    if copy.deepcopy(inner, memo) is function.__wrapped__:
+        return function
+    # One of these variables may have been the function itself.
+    return memo[id(function)] if id(function) in memo else _deepcopy(function, memo)
+
+
+DEEP_COPIERS = {
+    **dict.fromkeys(
+        (*_ITERATORS, *_TEMPLATES, staticmethod, classmethod, _WRAPPER, _ANEXT), _deepcopy
+    ),
+    CACHED: _deepcopy_cached,
+}

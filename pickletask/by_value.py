@@ -10,7 +10,7 @@ import types
 
 from pickletask import _core
 
-__all__ = ["Main", "is_method_of_main"]
+__all__ = ["Main"]
 
 
 class Main:
@@ -73,8 +73,3 @@ def _global_names(code):
         if isinstance(constant, types.CodeType):
             names |= _global_names(constant)
     return names
-
-
-def is_method_of_main(function):
-    """Does the function stand in a class of ``__main__``?"""
-    return function.__module__ == "__main__" and "." in function.__qualname__

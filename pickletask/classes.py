@@ -3,6 +3,9 @@
 cloudpickle is an optional dependency, needed where the pickle is written and where it is loaded.
 """
 
+import io
+import types
+
 __all__ = ["cloudpickle_for", "reduce_class", "reduce_part"]
 
 
@@ -30,6 +33,13 @@ def needs_value(cls):
     return cls.__module__ == "__main__" or "<locals>" in cls.__qualname__
 
 
+# cloudpickle has reducers for these, which have nothing to do with classes: that of methods needs
+# cloudpickle's own pickler, and the others save the contents in place of a file or a view.
+_OTHERS = (types.MethodType, io.TextIOWrapper, memoryview)
+
+
 def reduce_part(cls):
     """Return cloudpickle's reducer for what stands in a class, such as properties; None if none."""
+    if cls in _OTHERS:
+        return None
     return cloudpickle_for("pickling a class").dispatch_table.get(cls)

@@ -404,8 +404,10 @@ def _values(values, names):
 
 def _contents(node):
     """What is in a cell; other nodes as they are."""
-    if node.kind == "call" and _name(node) == (_CORE, "_same") and _items(node.args):
-        node = node.args.items[0].node
+    # An exception that is a variable of its own traceback is wrapped twice.
+    for _ in range(2):
+        if node.kind == "call" and _name(node) == (_CORE, "_same") and _items(node.args):
+            node = node.args.items[0].node
     if node.kind == "call" and _name(node) == (_CORE, "_new_cell") and node.state is not None:
         for state in _items(node.state.node):
             if state.node.kind == "dict" and len(state.node.items) > 1:
@@ -433,6 +435,18 @@ _MAKERS = {
     (_CORE, "_load_module_dict"): "dict",
     (_CORE, "_new_frame"): "frame",
     (_CORE, "_new_traceback"): "traceback",
+    (_CORE, "_new_dict_iterator"): "iterator",
+    (_CORE, "_new_set_iterator"): "iterator",
+    (_CORE, "_new_awaitable"): "awaitable",
+    **{
+        ("pickletask.builtin_types", f"{name}_of"): f"dict_{name}"
+        for name in ("keys", "values", "items")
+    },
+    ("pickletask.builtin_types", "proxy_of"): "mappingproxy",
+    ("pickletask.builtin_types", "proxy_of_class"): "mappingproxy",
+    ("pickletask.builtin_types", "cached"): "cached function",
+    ("pickletask.contexts", "new_context"): "contextvars.Context",
+    ("pickletask.type_params", "new_type_param"): "type parameter",
     ("pickletask.postmortem", "rebuild"): "traceback",
     ("importlib", "import_module"): "module",
     ("builtins", "getattr"): "attribute",

@@ -307,6 +307,8 @@ class Pickler(_Explaining):
             return builtin_types.DictOfClass.reduce_class
         if self._class_values and cls in _core._TYPE_PARAMS:
             return type_params.reduce_of_main
+        if self._main is not None and cls is builtin_types.CACHED:
+            return builtin_types.reduce_cached_of_main
         if self._context_values and cls is contextvars.Context:
             return contexts.reduce_context
         if self._context_values and issubclass(cls, _core.tasklet):
@@ -339,9 +341,15 @@ class Pickler(_Explaining):
         """Reduce a function: by name, reference or value."""
         if self._main is not None and self._main.has(function.__globals__):
             return self._main.reduce_function(function)
-        if self._class_values and _by_value().is_method_of_main(function):
+        if self._goes_with_main(function):
             return _core._pack_function(function)
         return self._override(function)
+
+    def _goes_with_main(self, function):
+        """Is it one of ``__main__`` that goes by value, though its globals are those of others?"""
+        if self._main is None and "." not in function.__qualname__:
+            return False
+        return self._class_values and function.__module__ == "__main__"
 
     def _reduce_substitute(self, substitute):
         """Reduce what stands for an object: as that object, if pickle can ask about it."""

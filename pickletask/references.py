@@ -12,6 +12,7 @@ change.
 """
 
 import hashlib
+import operator
 import sys
 import types
 
@@ -151,12 +152,13 @@ def make(code, namespace):
             path.append("." + name)
     if anchor is None:
         raise _not_found(code, f"{names[0]!r} in module {module.__name__!r} can't be saved by name")
-    for steps, function in _wrapped(found):
-        if function.__globals__ is namespace:
-            inside = _path_to(code, function.__code__)
-            if inside is not None:
-                path = "/".join([*path, *steps, *inside])
-                return (anchor, _core._digest(code), *([path] if path else []))
+    for is_it in (operator.is_, _behaves_as):
+        for steps, function in _wrapped(found):
+            if function.__globals__ is namespace:
+                inside = _path_to(code, function.__code__, is_it)
+                if inside is not None:
+                    path = "/".join([*path, *steps, *inside])
+                    return (anchor, _core._digest(code), *([path] if path else []))
     raise _not_found(code, f"{'.'.join(names)!r} in module {module.__name__!r} has other code")
 
 
@@ -226,12 +228,17 @@ def _inner_codes(code):
             yield (f"{name}#{number}" if number else name), constant
 
 
-def _path_to(code, outer):
+def _behaves_as(code, other):
+    """Is it as good as the other one? What was loaded by value is not what the module has."""
+    return code.co_qualname == other.co_qualname and _core._digest(code) == _core._digest(other)
+
+
+def _path_to(code, outer, is_it):
     """The steps to a code object inside of another one, or None if it isn't there."""
-    if code is outer:
+    if is_it(code, outer):
         return ()
     for step, inner in _inner_codes(outer):
-        rest = _path_to(code, inner)
+        rest = _path_to(code, inner, is_it)
         if rest is not None:
             return (step, *rest)
     return None

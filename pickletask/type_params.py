@@ -4,10 +4,8 @@ Bounds, constraints, defaults and values that nobody has asked for yet are still
 code that stands in the source, when somebody asks.
 """
 
-import operator
-import sys
-
 from pickletask import _core
+from pickletask.builtin_types import is_importable
 
 __all__ = ["new_type_param", "reduce", "reduce_of_main"]
 
@@ -22,21 +20,12 @@ def new_type_param(kind, name):
 
 def reduce(obj):
     """Reduce a type parameter or type alias: by name if that finds it, else by value."""
-    return obj.__reduce__() if _is_importable(obj) else _pack(obj)
+    return obj.__reduce__() if is_importable(obj) else _pack(obj)
 
 
 def reduce_of_main(obj):
     """The same where what stands in ``__main__`` goes by value."""
     return _pack(obj) if obj.__module__ == "__main__" else reduce(obj)
-
-
-def _is_importable(obj):
-    """Does its module have this very object by the name that pickle would look for?"""
-    module = sys.modules.get(obj.__module__)
-    try:
-        return operator.attrgetter(obj.__reduce__())(module) is obj
-    except AttributeError:
-        return False
 
 
 def _pack(obj):

@@ -9,7 +9,7 @@ import itertools
 import pickle
 import types
 
-from pickletask import _core, references, states
+from pickletask import _core, classes, references, states
 from pickletask.errors import FAILURES
 
 __all__ = ["explain"]
@@ -36,10 +36,20 @@ def explain(pickler, obj, error):
         return None
     if path is None:
         return None
-    return _core.NotPicklableError(
-        f"cannot pickle this task: {path}: {error}; close it before the task suspends, or see "
-        "register_resource() and Pickler.persistent_id()"
-    )
+    advice = _advice(watcher.open[-1])
+    return _core.NotPicklableError(f"cannot pickle this task: {path}: {error}; {advice}")
+
+
+def _advice(obj):
+    """What to do about an object that can't be pickled."""
+    if not isinstance(obj, type):
+        return (
+            "close it before the task suspends, or see register_resource() and "
+            "Pickler.persistent_id()"
+        )
+    if classes.needs_value(obj):
+        return "pickle the class itself, with classes='value'"
+    return "no import finds that class, so don't keep it in a variable while the task is suspended"
 
 
 class _Watcher(pickle._Pickler):

@@ -2,10 +2,14 @@
 
 import collections
 import copy
+import functools
 import pickle
 import types
+import weakref
 
+import programs
 import pytest
+from cases import builtin_types as cases
 
 import pickletask
 from pickletask import CorruptStateError, _core, builtin_types
@@ -192,6 +196,110 @@ def test_views_stay_with_their_dict():
     loaded[3] = 4
     assert [list(view) for view in others] == [[1, 3], [2, 4], [(1, 2), (3, 4)]]
     assert [type(view) for view in others] == [type(view) for view in views]
+
+
+def test_views_of_ordered_dicts_stay_with_them():
+    table = collections.OrderedDict(a=1)
+    views = [table.keys(), table.values(), table.items()]
+    for dumps in (pickle.dumps, pickle._dumps, pickletask.dumps):
+        loaded, others = pickle.loads(dumps((table, views)))
+        loaded["b"] = 2
+        loaded.move_to_end("a")
+        assert [list(view) for view in others] == [["b", "a"], [2, 1], [("b", 2), ("a", 1)]]
+        assert [type(view) for view in others] == [type(view) for view in views]
+
+
+@ways
+def test_weak_collections_keep_what_is_held_elsewhere(way):
+    first, second = Attributes(), Attributes()
+    weak = weakref.WeakKeyDictionary({first: 1, second: 2})
+    loaded, kept = pickle.loads(way((weak, first)))
+    assert dict(loaded) == {kept: 1}
+    weak = weakref.WeakValueDictionary({1: first, 2: second}), weakref.WeakSet([first, second])
+    loaded, kept = pickle.loads(way((weak, first)))
+    assert dict(loaded[0]) == {1: kept} and set(loaded[1]) == {kept}
+
+
+@ways
+def test_iterator_goes_backwards_over_a_deque(way):
+    for steps in range(5):
+        items = collections.deque([1, 2, 3])
+        iterator = reversed(items)
+        for _ in range(steps):
+            next(iterator, None)
+        loaded, other = pickle.loads(way((items, iterator)))
+        assert type(other) is type(iterator)
+        assert list(other) == list(iterator)
+        if steps < 3:
+            loaded, other = pickle.loads(way((items, reversed(items))))
+            loaded.append(4)
+            with pytest.raises(RuntimeError, match="mutated"):
+                next(other)
+
+
+@functools.lru_cache
+def known(x):
+    return [x]
+
+
+def test_cached_function_that_a_name_finds_goes_by_name():
+    for dumps in (pickle.dumps, pickle._dumps, pickletask.dumps):
+        assert pickle.loads(dumps(known)) is known
+
+
+@pytest.mark.parametrize("code", ["value", "reference"])
+def test_local_cached_function_has_an_empty_cache(code):
+    factor = 2
+
+    @functools.lru_cache(maxsize=7, typed=True)
+    def local(x, y=3):
+        "A text."
+        return [factor * x + y]
+
+    local.mark = lambda: factor
+    assert local(1) is local(1)
+    loaded = pickletask.loads(pickletask.dumps(local, code=code))
+    assert loaded is not local and loaded.cache_info().currsize == 0
+    assert loaded(1) == [5] and loaded(1) is loaded(1)
+    assert loaded.mark() == 2 and loaded.__doc__ == "A text."
+    assert loaded.cache_parameters() == {"maxsize": 7, "typed": True}
+    assert loaded.__wrapped__.__defaults__ == (3,) and loaded.__qualname__ == local.__qualname__
+
+
+def test_cached_function_that_calls_itself_stays_one():
+    @functools.lru_cache
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    for copier in (lambda obj: pickle.loads(pickletask.dumps(obj)), copy.deepcopy):
+        copied = copier(fibonacci)
+        assert copied is not fibonacci and copied.__wrapped__.__closure__[0].cell_contents is copied
+        assert copied(20) == 6765 and copied.cache_info().misses == 21
+    assert fibonacci.cache_info().misses == 0
+
+
+def test_deep_copy_of_a_cached_function_without_variables_is_the_same():
+    cached = functools.lru_cache(lambda x: x)
+    assert copy.deepcopy(cached) is cached and copy.deepcopy(known) is known
+
+
+def dispatch():
+    return cases._told(3)
+
+
+def dispatch_method():
+    return cases._Teller().tell(3)
+
+
+def test_task_inside_of_dispatching_functions_is_saved(mode):
+    """The functions that decide stand in a dict of a closure: stock pickle doesn't reach them."""
+    for function in (dispatch, dispatch_method):
+        expected = programs.run_to_the_end(function)
+        assert len(expected) > 2
+        for code in ("value", "reference"):
+            dumps = functools.partial(pickletask.dumps, code=code)
+            found = programs.run_and_resume(function, lambda obj, d=dumps: pickletask.loads(d(obj)))
+            assert found == expected
 
 
 class Derived(Attributes):

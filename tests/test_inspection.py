@@ -1,5 +1,6 @@
 """Pickles of tasks that are looked at: what is found, and that nothing of them is run."""
 
+import contextvars
 import marshal
 import pickle
 import pickletools
@@ -7,6 +8,7 @@ import random
 import re
 import sys
 import textwrap
+import types
 
 import pytest
 
@@ -336,6 +338,27 @@ def damaged_is_refused(data):
     except SealError:
         return True
     return False
+
+
+def holds_builtin_objects():
+    try:
+        raise KeyError("x")
+    except KeyError as error:
+        table = {1: 2}
+        kept, keys, left, items = error, table.keys(), iter(table), iter({1})
+        proxy, context = types.MappingProxyType(table), contextvars.Context()
+        pickletask.schedule_remove()
+    return kept, keys, left, items, proxy, context
+
+
+def test_objects_have_the_names_of_their_types():
+    task = pickletask.tasklet(holds_builtin_objects)()
+    task.run()
+    found = pickletask.inspect(pickletask.dumps(task, contexts="value"))
+    kinds = {value.name: value.type for value in found.tasks[0].frames[0].locals}
+    assert kinds["error"] == kinds["kept"] == "KeyError"
+    assert (kinds["keys"], kinds["left"], kinds["items"]) == ("dict_keys", "iterator", "iterator")
+    assert (kinds["proxy"], kinds["context"]) == ("mappingproxy", "contextvars.Context")
 
 
 @pytest.mark.parametrize("code", ["value", "reference"])

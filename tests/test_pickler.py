@@ -8,6 +8,7 @@ import socket
 import sys
 import textwrap
 import threading
+import types
 
 import programs
 import pytest
@@ -185,6 +186,104 @@ def test_main_by_value_needs_nothing_of_the_other_main(run_isolated, tmp_path, p
         "3 2 21 True",
         "{'calls': 2} __main__ False",
     ]
+
+
+DECORATED = """
+    import contextlib, functools, sys
+    import pickletask
+
+    BASE = 10
+
+    @contextlib.contextmanager
+    def manager(number):
+        pickletask.schedule_remove()
+        yield number + BASE
+
+    @functools.lru_cache
+    def cached(number):
+        return number + BASE
+
+    @functools.singledispatch
+    def dispatching(x):
+        return "something"
+
+    @dispatching.register
+    def _(x: int):
+        return pickletask.schedule_remove("number")
+
+    class Closing:
+        def __enter__(self):
+            return self.work
+        def __exit__(self, *error):
+            print("closed", BASE)
+        def work(self):
+            pickletask.schedule_remove()
+
+    def main():
+        with manager(1) as first, Closing() as work:
+            work()
+            pickletask.schedule_remove()
+            print(first, cached(2), dispatching(3), dispatching(""))
+
+    if __name__ == "__main__":
+        task = pickletask.tasklet(main)()
+        for _ in range(int(sys.argv[1])):
+            task.run()
+        open(sys.argv[2], "wb").write(pickletask.dumps(task, main="value"))
+"""
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_main_by_value_has_what_decorators_made(steps, run_isolated, tmp_path):
+    pytest.importorskip("cloudpickle")
+    place = tmp_path / "data"
+    run_isolated(textwrap.dedent(DECORATED), steps, place)
+    resume = run_isolated(
+        "import pickle, sys, pickletask\n"
+        "task = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "while task.alive: task.tempval = 'number'; task.run()\n",
+        place,
+    )
+    assert resume.stdout.splitlines() == ["11 12 number something", "closed 10"]
+
+
+@pytest.mark.parametrize("options", [{"classes": "value"}, {"main": "value"}])
+def test_files_and_views_of_memory_are_refused_with_classes_by_value(options):
+    pytest.importorskip("cloudpickle")
+    with open(__file__) as file:
+        for thing in (file, memoryview(b"x")):
+            with pytest.raises(TypeError, match="cannot pickle"):
+                pickletask.dumps(thing, **options)
+
+
+def test_methods_go_with_classes_by_value():
+    pytest.importorskip("cloudpickle")
+
+    class Local:
+        def method(self):
+            return self
+
+        @classmethod
+        def of_class(cls):
+            return cls
+
+    obj = Local()
+    loaded, method, of_class, odd = pickle.loads(
+        pickletask.dumps(
+            (obj, obj.method, obj.of_class, types.SimpleNamespace(f=obj.method)), classes="value"
+        )
+    )
+    assert method() is loaded and odd.f() is loaded and of_class() is type(loaded)
+
+
+def test_refusal_of_a_class_says_what_to_do():
+    class Local:
+        pass
+
+    with pytest.raises(NotPicklableError, match="local 'value': .*Local.*; .*classes='value'"):
+        pickletask.dumps(suspended(echo, Local()))
+    with pytest.raises(NotPicklableError, match="local 'value': .*code.*; no import finds that class"):
+        pickletask.dumps(suspended(echo, types.CodeType))
 
 
 def test_local_classes_go_by_value_on_request(protocol):

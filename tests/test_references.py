@@ -229,6 +229,33 @@ def test_function_of_a_class_inside_a_function_is_found():
     assert _core._load_referred_code(*reference) is generator.gi_code
 
 
+def pause_inside():
+    def inner(numbers):
+        return [pickletask.schedule_remove(number) for number in numbers]
+
+    return inner([1, 2])
+
+
+def test_what_was_loaded_by_value_goes_by_reference(mode):
+    """Code that is equal to that of the module is as good as that, whoever has loaded it."""
+    for steps in (1, 2):
+        task = pickletask.tasklet(pause_inside)()
+        for _ in range(steps):
+            task.run()
+        loaded = pickle.loads(pickle.dumps(task))
+        codes = []
+        frame = loaded.frame
+        while frame is not None and frame.f_code.co_filename == __file__:
+            codes.append(frame.f_code)
+            frame = frame.f_back
+        inner = next(c for c in pause_inside.__code__.co_consts if type(c) is type(codes[0]))
+        assert inner in codes and not any(code is inner for code in codes)
+        again = pickle.loads(refer(loaded, 4))
+        assert again.frame.f_back.f_code in (inner, pause_inside.__code__)
+        while again.alive:
+            again.run()
+
+
 def test_generator_that_has_ended_needs_no_code(protocol):
     for make in (lambda: (x for x in ()), coroutine):
         finished = make()

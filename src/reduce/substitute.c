@@ -182,7 +182,9 @@ static int
 is_view(PyTypeObject *type)
 {
     return type == &PyDictKeys_Type || type == &PyDictValues_Type
-           || type == &PyDictItems_Type || type == &PyDictProxy_Type;
+           || type == &PyDictItems_Type || type == &PyODictKeys_Type
+           || type == &PyODictValues_Type || type == &PyODictItems_Type
+           || type == &PyDictProxy_Type;
 }
 
 PyObject *

@@ -1,5 +1,7 @@
 """Suspended while variables and the stack hold objects of types that pickle knows little of."""
 
+import collections
+import functools
 import types
 
 from pickletask import schedule_remove as suspend
@@ -47,6 +49,55 @@ def call_methods():
 
 def call_the_super_class():
     return Point3(2).method(5), Point3(3).through_super(6)
+
+
+def look_through_views_of_ordered_dicts():
+    table = collections.OrderedDict(a=1, b=2)
+    keys, values, items = table.keys(), table.values(), table.items()
+    suspend("views")
+    table["c"] = suspend(3)
+    table.move_to_end("a")
+    return list(reversed(keys)), list(values), list(items), type(keys).__name__
+
+
+def go_backwards_over_a_deque():
+    items = collections.deque([1, 2, 3, 4])
+    iterator = reversed(items)
+    next(iterator)
+    suspend("backwards")
+    return [suspend(item) for item in iterator]
+
+
+def keep_a_local_cached_function():
+    @functools.lru_cache(maxsize=5, typed=True)
+    def double(x):
+        "Twice."
+        calls.append(suspend(x))
+        return 2 * x
+
+    calls, double.mark = [], "mark"
+    log = [double(suspend(1)), double(2), double(3)]
+    return log, calls, double.mark, double.__doc__, double.cache_parameters(), double.__name__
+
+
+@functools.singledispatch
+def _told(x):
+    return suspend("something")
+
+
+@_told.register
+def _(x: int):
+    return suspend("number"), _told(str(x))
+
+
+class _Teller:
+    @functools.singledispatchmethod
+    def tell(self, x):
+        return suspend(x)
+
+    @tell.register
+    def _(self, x: int):
+        return self.tell(str(suspend(x)))
 
 
 def look_through_views():
