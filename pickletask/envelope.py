@@ -58,8 +58,10 @@ def read(file, key):
 
 
 def is_sealed(data):
-    """Tell whether bytes begin as an envelope does."""
-    return bytes(data[: len(MAGIC)]) == MAGIC
+    """Tell whether a bytes-like object begins as an envelope does; TypeError if it is none."""
+    if type(data) is not bytes:
+        data = memoryview(data).cast("B")
+    return data[: len(MAGIC)] == MAGIC
 
 
 def _read(file, size):

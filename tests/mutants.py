@@ -629,7 +629,7 @@ def find_harmless(module, name):
     # Protocol 2 writes the names of Python 2.
     module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
     module = _compat_pickle.IMPORT_MAPPING.get(module, module)
-    if module.startswith("pickletask") or module in ("mutants", "golden_tasks"):
+    if module.startswith("pickletask") or module in ("mutants", golden_tasks.__name__):
         found = sys.modules.get(module)
     elif name.split(".")[0] in HARMLESS.get(module, ()):
         found = sys.modules[module]

@@ -100,6 +100,25 @@ def test_files_hold_several_sealed_pickles(tmp_path):
             pickletask.load(file, key=KEY)
 
 
+@pytest.mark.parametrize("wrap", [bytearray, memoryview, pickle.PickleBuffer])
+def test_any_bytes_like_object_is_loaded(wrap):
+    plain, sealed = pickletask.dumps("x" * 9), pickletask.dumps("y" * 9, key=KEY)
+    assert pickletask.loads(wrap(plain)) == "x" * 9
+    assert pickletask.loads(wrap(sealed), key=KEY) == "y" * 9
+    assert pickletask.inspect(wrap(plain)).size >= len(plain)
+    for function in (pickletask.loads, pickletask.inspect):
+        with pytest.raises(SealError):
+            function(wrap(sealed))
+
+
+@pytest.mark.parametrize("data", [None, "text", 5])
+def test_what_has_no_bytes_is_refused(data):
+    for function in (pickletask.loads, pickletask.inspect):
+        for options in ({}, {"key": KEY}):
+            with pytest.raises(TypeError, match="a bytes-like object is required"):
+                function(data, **options)
+
+
 def test_absurd_length_asks_for_no_memory():
     data = envelope.MAGIC + b"\x7f" + b"\xff" * 7 + bytes(32) + b"few bytes"
     with pytest.raises(SealError, match="truncated: .* bytes are missing"):

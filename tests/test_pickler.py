@@ -282,7 +282,7 @@ def test_refusal_of_a_class_says_what_to_do():
 
     with pytest.raises(NotPicklableError, match="local 'value': .*Local.*; .*classes='value'"):
         pickletask.dumps(suspended(echo, Local()))
-    with pytest.raises(NotPicklableError, match="local 'value': .*code.*; no import finds that class"):
+    with pytest.raises(NotPicklableError, match="; no import finds that class"):
         pickletask.dumps(suspended(echo, types.CodeType))
 
 
