@@ -183,11 +183,47 @@ refusals_frame(iframe *f, iframe *inner, int dropping)
     Py_XDECREF(below);
 }
 
+/* The name of the module whose code the frame runs. Borrowed, or NULL. */
+static PyObject *
+module_of(iframe *f)
+{
+    PyObject *name = iframe_code(f)->co_flags & CO_OPTIMIZED
+                         ? NULL
+                         : PyDict_GetItemString(f->f_globals, "__name__");
+    return name != NULL && PyUnicode_Check(name) ? name : NULL;
+}
+
+/* The frame has imported the module, whose code is still running. */
+static void
+refuse_import(iframe *f, iframe *inner, PyObject *module)
+{
+    PyCodeObject *code = iframe_code(f), *imported = iframe_code(inner);
+    int unit = iframe_unit(f), at = iframe_unit(inner);
+
+    PyErr_Format(
+        NotPicklableError,
+        "cannot pickle this task: function '%U' (file \"%U\", line %d) "
+        "imported module '%U', whose own code (file \"%U\", line %d) is "
+        "waiting: the module and the lock of its import belong to the "
+        "process; put what suspends into a function of the module, and call "
+        "it when the import is done", code->co_qualname, code->co_filename,
+        PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), module,
+        imported->co_filename,
+        PyCode_Addr2Line(imported, at * (int)sizeof(_Py_CODEUNIT)));
+}
+
 void
 refusals_chain(const chain *c)
 {
     if (c->where != NULL) {
         iframe *where = chain_importer(c->where);
+        PyObject *module = where == c->where || c->inner == NULL
+                               ? NULL
+                               : module_of(c->inner);
+        if (module != NULL) {
+            refuse_import(where, c->inner, module);
+            return;
+        }
         refusals_frame(where, c->inner, c->dropping || where != c->where);
         return;
     }
