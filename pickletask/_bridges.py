@@ -5,16 +5,39 @@ call of ``_pending()`` stands for the call of the Python function. Each does wha
 does from there on, with the same results and errors; src/fiber/boundary.c says which C code, and
 gives the parameters. The core takes their RESUME instructions away (src/fiber/bridge.c): frames
 without one are invisible to tracebacks, debuggers and sys._getframe(), as C code is.
+
+A restricted load (pickletask/allowing.py) takes such frames with whatever local variables they
+have, and whatever may come back from inside of them. So what is looked up by a name from a variable
+is checked (``getattr()``, ``_Functions``, ``_double()``), and used at once: the core lets frames
+wait only where the result can't take its place (``bridge_may_wait()``).
+
+Saved tasks refer to the code of these functions: changing it makes them unloadable.
 """
 
+import builtins
 import functools
 import sys
+import types
 
 from pickletask._conversions import TABLE
 
 
 def _pending():
     """Stands for what runs; is never called."""
+    raise SystemError("a bridge was called, whose frames are only made")
+
+
+def _checked(name, known):
+    """Return a name that a saved task has brought; raises CorruptStateError for an unknown one."""
+    if type(name) is not str or name not in known:
+        # Not there yet when this module is imported.
+        from pickletask._core import CorruptStateError
+
+        raise CorruptStateError(
+            f"can't go on: the task's state names {name!r:.100} as what C code would have called, "
+            "which it never does"
+        )
+    return name
 
 
 # Set by the core (src/fiber/awaitable.h, src/fiber/contexts.h).
@@ -179,6 +202,7 @@ def conversion(function, name, arguments):
 def _double(kind, name, result):
     """An object whose method gives the result, of a type that looks like this one in errors."""
     answer = staticmethod(functools.partial(_give, result))
+    name = _checked(name, _CONVERTING)
     names = {name: answer, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
     return type(kind.__name__, (), names)()
 
@@ -199,18 +223,37 @@ def _format_ascii(value, spec):
     return format(ascii(value), spec)
 
 
-# By name: the function, and the place of the argument.
-_FUNCTIONS = {
-    # Each of these is one instruction of Python 3.11 and 3.12.
-    "!s": (_format_str, 0),
-    "!r": (_format_repr, 0),
-    "!a": (_format_ascii, 0),
-}
-for _function, _place, *_ in TABLE:
+class _Functions(dict):
+    """By name: the function, and the place of the argument."""
+
+    def __missing__(self, name):
+        _checked(name, self)
+
+
+_FUNCTIONS = _Functions(
+    {
+        # Each of these is one instruction of Python 3.11 and 3.12.
+        "!s": (_format_str, 0),
+        "!r": (_format_repr, 0),
+        "!a": (_format_ascii, 0),
+    }
+)
+_CONVERTING = {"__format__", "__str__", "__repr__"}
+for _function, _place, _name, *_ in TABLE:
     _FUNCTIONS[_function.__name__] = _function, _place
+    _CONVERTING.add(_name)
 
 
 # ---- operators ----
+
+_OPERATORS = {"__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__"}
+for _name in "add and floordiv lshift matmul mul mod or pow rshift sub truediv xor divmod".split():
+    _OPERATORS |= {f"__{_name}__", f"__r{_name}__", f"__i{_name}__"}
+
+
+def getattr(kind, name):
+    """Return the method of an operator; saved tasks know this function by the builtin's name."""
+    return builtins.getattr(kind, _checked(name, _OPERATORS))
 
 
 def operation(left, right, symbol, attempts):
@@ -452,7 +495,7 @@ def metaclass(name, cell):
 
 
 def _check_class(made, name, cell):
-    if isinstance(made, type) and cell is not None:
+    if isinstance(made, type) and type(cell) is types.CellType:
         try:
             found = cell.cell_contents
         except ValueError:

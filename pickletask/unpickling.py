@@ -64,7 +64,7 @@ class Unpickler(pickle.Unpickler):
         found, is_there = self._find(module, name)
         if is_there:
             self._policy.check_found(module, name, found, defined_in)
-        return found
+        return self._policy.protect(found)
 
     def _find(self, module, name):
         """What a name means, or what the hook of on_code_changed() says; and whether it's there."""

@@ -1,10 +1,10 @@
 /* Bridges: see bridge.h. */
 #include "bridge.h"
 
-#include "interp/analysis.h"
 #include "interp/clear.h"
 
 static bridge bridges[BRIDGES];
+static PyObject *namespace;     /* of the module; borrowed from a function */
 
 static const char *const names[BRIDGES] = {
     [BRIDGE_INIT] = "init",
@@ -53,6 +53,46 @@ bridge_of(PyCodeObject *code)
         }
     }
     return NULL;
+}
+
+int
+bridge_is_own(PyObject *function)
+{
+    return PyFunction_Check(function)
+           && PyFunction_GET_GLOBALS(function) == namespace;
+}
+
+int
+bridge_may_wait(const analysis *a, PyCodeObject *code, int pc)
+{
+    static const char *const variables[] = {"result", "made", "value",
+                                            "values"};
+    const bridge *b = bridge_of(code);
+    analysis_instruction at;
+    int local;
+
+    if (analysis_at(a, pc, &at) < 0) {
+        return 0;
+    }
+    if ((b != NULL && pc == b->pc) || at.opcode == YIELD_VALUE
+        || at.opcode == INTERP_OP_TO_BOOL)
+    {
+        return 1;
+    }
+    if ((at.opcode != CALL && at.opcode != CALL_FUNCTION_EX
+         && at.opcode != INTERP_OP_CALL_KW)
+        || !analysis_passes_on(a, at.next, &local))
+    {
+        return 0;
+    }
+    PyObject *name = local < 0
+                         ? NULL
+                         : PyTuple_GET_ITEM(code->co_localsplusnames, local);
+    int known = name == NULL;
+    for (size_t i = 0; !known && i < Py_ARRAY_LENGTH(variables); i++) {
+        known = PyUnicode_CompareWithASCIIString(name, variables[i]) == 0;
+    }
+    return known;
 }
 
 void
@@ -202,6 +242,9 @@ bridge_setup(PyObject *module)
     for (int i = BRIDGE_NONE + 1; status == 0 && i < BRIDGES; i++) {
         status = prepare(&bridges[i],
                          PyObject_GetAttrString(functions, names[i]));
+    }
+    if (status == 0) {
+        namespace = PyFunction_GET_GLOBALS(bridges[BRIDGE_INIT].function);
     }
     Py_XDECREF(functions);
     return status;

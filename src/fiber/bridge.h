@@ -16,6 +16,7 @@
 #ifndef PICKLETASK_BRIDGE_H
 #define PICKLETASK_BRIDGE_H
 
+#include "interp/analysis.h"
 #include "interp/interp.h"
 
 typedef enum {
@@ -66,6 +67,15 @@ const bridge *bridge_get(bridge_kind kind);
 
 /* The bridge that has this code. Borrowed, or NULL. */
 const bridge *bridge_of(PyCodeObject *code);
+
+/* Is it one of the functions of pickletask/_bridges.py, be it a bridge or what
+ * these call? */
+int bridge_is_own(PyObject *function);
+
+/* May a frame of such a function wait at pc, if a restricted load brings it?
+ * Only where the function, whatever it gets there, doesn't call it or look
+ * something up in it: see pickletask/_bridges.py. */
+int bridge_may_wait(const analysis *a, PyCodeObject *code, int pc);
 
 /* Makes an empty frame of the bridge's function. Can't fail. The caller puts
  * the parameters into the local variables, which are no values until then,

@@ -466,6 +466,38 @@ analysis_kept(const analysis *self, int pc)
     return p != NULL ? p->kept : -1;
 }
 
+int
+analysis_passes_on(const analysis *self, int pc, int *local)
+{
+    analysis_instruction in = {.opcode = NOP, .next = pc};
+
+    *local = -1;
+    while (in.opcode == NOP) {
+        if (analysis_at(self, in.next, &in) < 0) {
+            return 0;
+        }
+    }
+    const opcode_rule *rule = &opcodes_rules[in.opcode];
+    switch (rule->special) {
+    case STORES:
+        *local = in.oparg;
+        return 1;
+    case STORES_LOADS:
+    case STORES_TWO:
+        *local = in.oparg >> 4;
+        return 1;
+    case EXTENDS:
+        return 1;
+    case PRECALLS:
+        return in.oparg == 1;
+    default:
+        return in.opcode == POP_TOP || in.opcode == RETURN_VALUE
+               || in.opcode == YIELD_VALUE || in.opcode == INTERP_OP_TO_BOOL
+               || (in.opcode == CALL && in.oparg == 1)
+               || (rule->flags & JUMPS && strcmp(rule->effect, "o>") == 0);
+    }
+}
+
 const analysis_kinds *
 analysis_slots(const analysis *self, int pc)
 {

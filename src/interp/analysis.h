@@ -101,6 +101,12 @@ int analysis_at(const analysis *self, int pc, analysis_instruction *out);
  * can be suspended there. */
 int analysis_kept(const analysis *self, int pc);
 
+/* Does the instruction at `pc` do no more with the topmost value than store
+ * it, drop it, return or yield it, ask whether it is true, add its items to a
+ * list, or pass it as the only argument of a call?  *local is set to the
+ * variable that it is stored in, or -1. */
+int analysis_passes_on(const analysis *self, int pc, int *local);
+
 /* The kinds of the co_nlocalsplus locals, then of the analysis_kept() stack
  * slots, bottom first; NULL if no frame can be suspended there. */
 const analysis_kinds *analysis_slots(const analysis *self, int pc);

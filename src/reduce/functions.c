@@ -3,6 +3,7 @@
 
 #include "codes.h"
 #include "errors.h"
+#include "fiber/bridge.h"
 #include "module.h"
 #include "references.h"
 #include "sealed.h"
@@ -381,7 +382,7 @@ make_function(PyObject *args, int shared)
                       : with_cells(PyFunction_New((PyObject *)code, globals));
     Py_DECREF(code);
     Py_DECREF(globals);
-    return sealed_new(function);
+    return sealed_new(function, 0);
 }
 
 static PyObject *
@@ -397,7 +398,7 @@ make_referred(PyObject *reference, int shared)
                       : with_cells(PyFunction_New((PyObject *)r.code,
                                                   r.globals));
     references_clear(&r);
-    return sealed_new(function);
+    return sealed_new(function, r.sealed);
 }
 
 static PyObject *
@@ -492,6 +493,12 @@ core_set_function(PyObject *module, PyObject *args)
     if (!PyFunction_Check(function)) {
         PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
                      Py_TYPE(function)->tp_name);
+        return NULL;
+    }
+    if (bridge_is_own(function)) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore: a state is set that is one of "
+                        "pickletask's own functions'");
         return NULL;
     }
     while (PyDict_Next(state, &position, &key, &value)) {

@@ -6,10 +6,12 @@
  */
 #include "state.h"
 
+#include "bridged.h"
 #include "codes.h"
 #include "errors.h"
 #include "fiber/awaitable.h"
 #include "fiber/boundary.h"
+#include "fiber/bridge.h"
 #include "fiber/contexts.h"
 #include "fiber/soften.h"
 #include "functions.h"
@@ -25,6 +27,7 @@ typedef struct {
     PyCodeObject *code;     /* borrowed from the function */
     PyObject *function;     /* owned */
     referred referred;      /* owned: its code, if the head is a reference */
+    int restricted;         /* a bridge of a restricted load */
     PyGenObject *gen;       /* borrowed: frame of a generator; else NULL */
     PyObject *extra;        /* borrowed: exception or locals, or NULL */
     int pc, opcode, oparg, next;
@@ -91,21 +94,6 @@ make_special(const frame_plan *plan, special_kind kind, int other,
     return made;
 }
 
-/* Do the marks of empty slots have the form for so many slots? */
-static int
-check_nulls(const saved_frame *saved, int count)
-{
-    if (saved->nulls == NULL) {
-        return 0;
-    }
-    if (saved->nulls_bits == 7) {
-        return 1;
-    }
-    return count <= STATE_SMALL ? saved->nulls == saved->few_nulls
-                                : saved->nulls != saved->few_nulls
-                                      && saved->nulls_size == (count + 7) / 8;
-}
-
 /* References to the values, each in its slot. */
 static int
 plan_slots(frame_plan *plan)
@@ -116,7 +104,7 @@ plan_slots(frame_plan *plan)
     int special = -1, other = -1;
     special_kind kind = SPECIAL_SAME;
 
-    if (!check_nulls(saved, plan->count)) {
+    if (!saved_check_nulls(saved, plan->count)) {
         return corrupt(plan, "doesn't say which slots are empty");
     }
     if (saved->slots != plan->count) {
@@ -227,7 +215,9 @@ plan_frame(frame_plan *plan)
         }
     }
     plan->kept = analysis_kept(a, plan->pc);
-    if (plan->kept < 0 || analysis_at(a, plan->pc, &at) < 0) {
+    if (plan->kept < 0 || analysis_at(a, plan->pc, &at) < 0
+        || (plan->restricted && !bridge_may_wait(a, plan->code, plan->pc)))
+    {
         return corrupt(plan, "stands where nothing can be pending");
     }
     if (interp_watch(plan->code) < 0) {
@@ -288,6 +278,8 @@ plan_function(frame_plan *plan)
         return corrupt(plan, "a frame has no function");
     }
     plan->code = (PyCodeObject *)PyFunction_GET_CODE(plan->function);
+    plan->restricted = (head != plan->saved.head || plan->referred.sealed)
+                       && bridge_is_own(plan->function);
     return 0;
 }
 
@@ -418,35 +410,6 @@ check_suspended(const frame_plan *plan)
     return 0;
 }
 
-/* What the state of a generator says. 0, or -1 with an exception. */
-static int
-read_generator(saved_frame *saved, PyObject *state)
-{
-    compact_reader r;
-    int minor;
-
-    if (compact_open(&r, state, 0, 0) < 0) {
-        if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) == 0) {
-            return saved_damaged();
-        }
-        PyObject *format = PyTuple_GET_ITEM(state, GENERATOR_FORMAT);
-        return saved_check_old_format(format) < 0
-                   ? -1
-                   : saved_read_old_frame(saved, state, GENERATOR_FRAME);
-    }
-    if (saved_read_format(&r, &minor) < 0
-        || saved_read_frame(saved, &r, minor) < 0)
-    {
-        return -1;
-    }
-    if (r.at != r.end || r.item != r.last || saved->generator != NULL
-        || saved->space != NULL)
-    {
-        return saved_damaged();
-    }
-    return saved_check_minor(minor);
-}
-
 int
 rebuild_generator(PyObject *object, PyObject *state)
 {
@@ -457,7 +420,9 @@ rebuild_generator(PyObject *object, PyObject *state)
         return corrupt(&plan, "a state is set that is not a generator's");
     }
     plan.gen = (PyGenObject *)object;
-    if (read_generator(&plan.saved, state) < 0 || plan_function(&plan) < 0) {
+    if (saved_read_generator(&plan.saved, state) < 0
+        || plan_function(&plan) < 0)
+    {
         goto error;
     }
     if (!is_empty_generator(plan.gen)
@@ -598,6 +563,27 @@ check_context(const frame_plan *plans, int i)
     return 0;
 }
 
+/* Does the bridge inside of frame number i, of a restricted load, fit? */
+static int
+check_bridge(const frame_plan *plans, int i)
+{
+    const frame_plan *plan = i > 0 ? &plans[i - 1] : NULL;
+    const frame_plan *inner = i > 1 ? &plans[i - 2] : NULL;
+
+    if (plan == NULL || !plan->restricted) {
+        return 0;
+    }
+    bridged_place place = {
+        plan->pc, plan->slots, plans[i].code, plans[i].opcode, plans[i].oparg,
+        plans[i].slots, plans[i].count,
+        inner == NULL ? NULL : inner->code,
+        inner == NULL || inner->gen != NULL ? NULL : inner->extra,
+    };
+    int ok = bridged_belongs(plan->code, &place);
+
+    return ok ? 0 : corrupt(plan, "stands for C code that isn't there");
+}
+
 /* A plan for frame number i, whose next inner one is plans[i - 1]. */
 static int
 plan_link(frame_plan *plans, int i)
@@ -615,13 +601,12 @@ plan_link(frame_plan *plans, int i)
     else if (plan_namespace(plan) < 0) {
         return -1;
     }
-    if (plan_frame(plan) < 0
-        || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0
-        || check_context(plans, i) < 0)
-    {
-        return -1;
-    }
-    return 0;
+    return plan_frame(plan) < 0
+                   || check_pending(plan, i == 0 ? NULL : &plans[i - 1]) < 0
+                   || check_context(plans, i) < 0
+                   || check_bridge(plans, i) < 0
+               ? -1
+               : 0;
 }
 
 static void
@@ -723,9 +708,9 @@ plan_links(frame_plan *plans, int count)
             return -1;
         }
     }
-    if (plans[count - 1].gen != NULL) {
+    if (plans[count - 1].gen != NULL || plans[count - 1].restricted) {
         return corrupt(&plans[count - 1],
-                       "begins a task, which a generator can't");
+                       "begins a task, which only a function can");
     }
     return 0;
 }

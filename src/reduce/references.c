@@ -4,6 +4,7 @@
 #include "codes.h"
 #include "errors.h"
 #include "functions.h"
+#include "sealed.h"
 
 /* pickletask.references: its functions, once it has been imported. Owned. */
 static PyObject *compute_digest, *make_reference, *follow_reference;
@@ -131,8 +132,8 @@ follow_thoroughly(PyObject *reference, referred *out)
     return 0;
 }
 
-int
-references_follow(PyObject *reference, referred *out)
+static int
+follow(PyObject *reference, referred *out)
 {
     int same = 0;
 
@@ -150,12 +151,37 @@ references_follow(PyObject *reference, referred *out)
 }
 
 int
+references_follow(PyObject *reference, referred *out)
+{
+    PyObject *anchor = NULL, *opened = NULL;
+
+    if (PyTuple_CheckExact(reference) && PyTuple_GET_SIZE(reference) > 0) {
+        anchor = PyTuple_GET_ITEM(reference, 0);
+        opened = sealed_open(anchor);
+    }
+    if (opened == anchor) {
+        return follow(reference, out);
+    }
+    out->sealed = 1;
+    PyObject *copy = PyTuple_New(PyTuple_GET_SIZE(reference));
+    for (Py_ssize_t i = 0; copy != NULL && i < PyTuple_GET_SIZE(copy); i++) {
+        PyObject *item = i == 0 ? opened : PyTuple_GET_ITEM(reference, i);
+        PyTuple_SET_ITEM(copy, i, Py_NewRef(item));
+    }
+    int status = copy == NULL ? -1 : follow(copy, out);
+    Py_XDECREF(copy);
+    return status;
+}
+
+int
 references_follow_parts(PyObject *anchor, const unsigned char *digest,
                         PyObject *path, referred *out)
 {
-    int same = path == NULL ? follow_quickly(anchor, digest, out) : 0;
-    PyObject *bytes, *reference = NULL;
+    PyObject *bytes, *reference = NULL, *opened = sealed_open(anchor);
 
+    out->sealed = opened != anchor;
+    anchor = opened;
+    int same = path == NULL ? follow_quickly(anchor, digest, out) : 0;
     if (same != 0) {
         return same < 0 ? -1 : 0;
     }

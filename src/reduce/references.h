@@ -24,6 +24,7 @@ typedef struct {
     PyObject *globals;      /* owned */
     int moved;              /* its instructions are not those that were saved:
                              * a pc means nothing, only the place does */
+    int sealed;             /* the anchor was a sealed function */
 } referred;
 
 /* Bytes of a digest, the first of which is the minor version. */

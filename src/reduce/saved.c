@@ -34,6 +34,20 @@ saved_is_null(const saved_frame *saved, int i)
            && saved->nulls[at] >> i % saved->nulls_bits & 1;
 }
 
+int
+saved_check_nulls(const saved_frame *saved, int count)
+{
+    if (saved->nulls == NULL) {
+        return 0;
+    }
+    if (saved->nulls_bits == 7) {
+        return 1;
+    }
+    return count <= STATE_SMALL ? saved->nulls == saved->few_nulls
+                                : saved->nulls != saved->few_nulls
+                                      && saved->nulls_size == (count + 7) / 8;
+}
+
 /* Which slots are empty, how many there are, and how many values. 0, or -1
  * without an exception. */
 static int
@@ -286,4 +300,32 @@ saved_check_minor(int minor)
                  "can't restore: the state was saved by cpython-3%d, and this "
                  "is cpython-3%d", minor, INTERP_MINOR);
     return -1;
+}
+
+int
+saved_read_generator(saved_frame *saved, PyObject *state)
+{
+    compact_reader r;
+    int minor;
+
+    if (compact_open(&r, state, 0, 0) < 0) {
+        if (!PyTuple_CheckExact(state) || PyTuple_GET_SIZE(state) == 0) {
+            return saved_damaged();
+        }
+        PyObject *format = PyTuple_GET_ITEM(state, GENERATOR_FORMAT);
+        return saved_check_old_format(format) < 0
+                   ? -1
+                   : saved_read_old_frame(saved, state, GENERATOR_FRAME);
+    }
+    if (saved_read_format(&r, &minor) < 0
+        || saved_read_frame(saved, &r, minor) < 0)
+    {
+        return -1;
+    }
+    if (r.at != r.end || r.item != r.last || saved->generator != NULL
+        || saved->space != NULL)
+    {
+        return saved_damaged();
+    }
+    return saved_check_minor(minor);
 }

@@ -46,8 +46,14 @@ int saved_check_old_format(PyObject *format);
  * is the exception. 0, or -1 with an exception. */
 int saved_read_old_frame(saved_frame *saved, PyObject *state, int before);
 
+/* The frame in the state of a generator. 0, or -1 with an exception. */
+int saved_read_generator(saved_frame *saved, PyObject *state);
+
 /* Is slot i said to be empty? */
 int saved_is_null(const saved_frame *saved, int i);
+
+/* Do the marks of empty slots have the form for so many slots? */
+int saved_check_nulls(const saved_frame *saved, int count);
 
 /* The next special slot. 1, or 2 if another one follows; 0 if there are none;
  * -1 without an exception if it is damaged. */

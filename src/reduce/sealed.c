@@ -1,4 +1,4 @@
-/* Functions that only the compiler's own calls may reach: see sealed.h. */
+/* Functions that can't be called: see sealed.h. */
 #include "sealed.h"
 
 #include "interp/analysis.h"
@@ -11,15 +11,17 @@ typedef struct {
 static PyTypeObject *sealed_type; /* owned */
 
 PyObject *
-sealed_new(PyObject *function)
+sealed_new(PyObject *function, int always)
 {
     sealed *self = NULL;
 
     if (function == NULL) {
         return NULL;
     }
-    int trusting = analysis_trusts_caller(
-        (PyCodeObject *)PyFunction_GET_CODE(function));
+    int trusting = always
+                       ? 1
+                       : analysis_trusts_caller(
+                             (PyCodeObject *)PyFunction_GET_CODE(function));
     if (trusting == 0) {
         return function;
     }
@@ -71,8 +73,25 @@ sealed_repr(sealed *self)
     return PyUnicode_FromFormat("<sealed %R>", self->function);
 }
 
+static PyObject *
+core_seal(PyObject *module, PyObject *function)
+{
+    if (!PyFunction_Check(function)) {
+        PyErr_Format(PyExc_TypeError, "expected a function, not %.200s",
+                     Py_TYPE(function)->tp_name);
+        return NULL;
+    }
+    return sealed_new(Py_NewRef(function), 1);
+}
+
+static PyMethodDef functions[] = {
+    {"_seal", core_seal, METH_O,
+     PyDoc_STR("Function that pickles may refer to, but not call.")},
+    {NULL},
+};
+
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Function that only the compiler's own calls may reach."},
+    {Py_tp_doc, "Function that pickles may refer to, but not call."},
     {Py_tp_traverse, sealed_traverse},
     {Py_tp_dealloc, sealed_dealloc},
     {Py_tp_repr, sealed_repr},
@@ -92,5 +111,7 @@ sealed_setup(PyObject *module)
 {
     sealed_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec,
                                                            NULL);
-    return sealed_type == NULL ? -1 : 0;
+    return sealed_type == NULL || PyModule_AddFunctions(module, functions) < 0
+               ? -1
+               : 0;
 }
