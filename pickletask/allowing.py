@@ -41,6 +41,7 @@ _OURS = {
         "_set_frame",
         "_set_function",
         "_set_generator",
+        "_set_type_param",
     },
     "pickletask.references": {
         "_Exhausted.asynchronous",
@@ -50,6 +51,7 @@ _OURS = {
     "pickletask.flat": {"finish", "set_state"},
     "pickletask.builtin_types": {
         "await_coroutine",
+        "cached",
         "enum_dict",
         "items_of",
         "keys_of",
@@ -57,8 +59,10 @@ _OURS = {
         "proxy_of",
         "proxy_of_class",
         "rest_of_template",
+        "reversed_deque",
         "values_of",
     },
+    "pickletask.type_params": {"new_type_param"},
     "pickletask.contexts": {"decimal_variable", "new_context", "set_context"},
     "pickletask._awaitables": {"default_of"},
     "pickletask.postmortem": {"NotSaved", "rebuild"},
