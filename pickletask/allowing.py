@@ -63,6 +63,7 @@ _OURS = {
         "values_of",
     },
     "pickletask.type_params": {"new_type_param"},
+    "_typing": {"NoDefault"},
     "pickletask.contexts": {"decimal_variable", "new_context", "set_context"},
     "pickletask._awaitables": {"default_of"},
     "pickletask.postmortem": {"NotSaved", "rebuild"},

@@ -620,7 +620,11 @@ HARMLESS = {
         "slice", "object", "reversed", "map", "filter", "len", "repr", "abs", "getattr",
     },
     "_codecs": {"encode"},
+    "_contextvars": {"ContextVar"},
+    "_operator": {"getitem"},
     "copyreg": {"_reconstructor", "__newobj__", "__newobj_ex__"},
+    "types": {"GenericAlias"},
+    "typing": {"Unpack"},
 }  # fmt: skip
 
 

@@ -345,9 +345,17 @@ def test_no_other_methods_are_loaded(args):
         builtin_types.method_of(*args)
 
 
+def square(number):
+    return number * number
+
+
 def test_restricted_loads_take_them():
-    table = {1: 2}
+    table, numbers = {1: 2}, collections.deque([1, 2, 3])
+    backwards, cached = reversed(numbers), functools.lru_cache(5)(square)
+    next(backwards)
     objects = [iter(table), iter({1}), table.items(), types.MappingProxyType(table)]
-    data = pickletask.dumps([table, *objects], code="reference")
-    table, keys, elements, items, proxy = pickletask.loads(data, allow=[])
+    data = pickletask.dumps([table, *objects, backwards, cached], code="reference")
+    allowed = ["collections.deque", f"{__name__}.square"]
+    table, keys, elements, items, proxy, backwards, cached = pickletask.loads(data, allow=allowed)
     assert (list(keys), list(elements), list(items), dict(proxy)) == ([1], [1], [(1, 2)], table)
+    assert (list(backwards), cached(7), cached.cache_info().maxsize) == ([2, 1], 49, 5)

@@ -86,6 +86,15 @@ def test_parameters_go_by_value_and_stay_shared():
         assert not set(params) & set(first.__type_params__)
 
 
+def test_restricted_loads_take_them():
+    params = [local(int)[0].__type_params__[0], *made_by_constructors()]  # noqa: F821
+    data = pickletask.dumps(params, code="reference")
+    # The bound of a ParamSpec is type(None) up to 3.13.
+    loaded = pickletask.loads(data, allow=[f"{__name__}.local", "builtins.type"])
+    assert list(map(told, loaded)) == list(map(told, params))
+    assert not set(loaded) & set(params)
+
+
 @picklers
 def test_what_constructors_make_keeps_all_attributes(dumps):
     params = made_by_constructors()

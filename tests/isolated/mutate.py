@@ -50,7 +50,8 @@ def loaders(kind, name):
     other = mutants.pickles(before)[0] if dumps is None else dumps(mutants.original(before))
     for load in loads:
         for each in data:
-            mutants.attempt(lambda load=load, each=each: mutants.exercise(load(each)))
+            original = load(each)
+            mutants.attempt(lambda original=original: mutants.exercise(original))
     total = len(data) * max(mutants.count_byte_mutants(each) for each in data)
     return byte_mutants(data, other, loads), total
 
