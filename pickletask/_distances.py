@@ -535,6 +535,11 @@ class Program:
 
         hooked = self.hooked_by_type
         each(number, make, type, Plain)
+        if number == 0:
+            # What calls nothing but this type is specialised for it.
+            code = make.__code__.replace()
+            self.make_by_type = types.FunctionType(code, globals(), closure=make.__closure__)
+        self.make_by_type(type)
 
     def by_metacall(self, number):
         def make(kind):
