@@ -487,6 +487,29 @@ def build_class(name, bases, namespace, keywords):
     return made
 
 
+def build_derived_class(name, originals, namespace, keywords):
+    """The body of a class statement whose bases tell what to derive from: ``Generic[T]``."""
+    cell = _pending()
+    bases = types.resolve_bases(originals)
+    if bases is not originals:
+        namespace["__orig_bases__"] = originals
+    keywords = dict(keywords)
+    meta = keywords.pop("metaclass", type(bases[0]) if bases else type)
+    if isinstance(meta, type):
+        for base in bases:
+            if issubclass(type(base), meta):
+                meta = type(base)
+    if sys.version_info < (3, 14):
+        arguments = name, bases, namespace
+        made = meta(*arguments, **keywords)
+    else:
+        spaces = [namespace]
+        del namespace
+        made = meta(name, bases, spaces.pop(), **keywords)
+    _check_class(made, name, cell)
+    return made
+
+
 def metaclass(name, cell):
     """A class statement called ``__new__`` of its metaclass."""
     made = _pending()

@@ -75,6 +75,7 @@ _OURS = {
         "applied",
         "attribute",
         "build_class",
+        "build_derived_class",
         "close",
         "close_step",
         "closing",

@@ -35,6 +35,7 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_CONTEXT] = "run_in_context",
     [BRIDGE_METACLASS] = "metaclass",
     [BRIDGE_INSTEAD] = "instead",
+    [BRIDGE_DERIVED_CLASS] = "build_derived_class",
 };
 
 const bridge *

@@ -49,6 +49,7 @@ typedef enum {
     BRIDGE_CONTEXT,
     BRIDGE_METACLASS,
     BRIDGE_INSTEAD,
+    BRIDGE_DERIVED_CLASS,
     BRIDGES
 } bridge_kind;
 

@@ -317,6 +317,8 @@ make_names(void)
         {&known->name, "__name__"},
         {&known->init_subclass, "__init_subclass__"},
         {&known->class_cell, "__classcell__"},
+        {&known->mro_entries, "__mro_entries__"},
+        {&known->typing, "typing"},
         {&known->class_getitem, "__class_getitem__"},
         {&known->format, "__format__"},
         {&known->str, "__str__"},

@@ -159,7 +159,7 @@ typedef struct {
         *boolean, *iter, *neg, *invert, *pos, *del, *step, *send, *throw,
         *close, *missing, *setitem, *delitem, *setattr, *delattr, *fset, *fdel,
         *set, *delete, *self, *this_class, *class_getitem, *object_class,
-        *name, *init_subclass, *class_cell;
+        *name, *init_subclass, *class_cell, *mro_entries, *typing;
     PyObject *format, *str, *repr, *format_function, *str_function,
         *repr_function, *ascii_function, *format_str, *format_repr,
         *format_ascii;

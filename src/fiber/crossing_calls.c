@@ -133,13 +133,42 @@ cross_type(crossing *x, PyObject *type)
     return take_arguments(x, first, count, names) < 0 ? -1 : 1;
 }
 
+/* What a base that is no class has as __mro_entries__. Borrowed, or NULL. */
+static PyObject *
+entries_of(PyObject *base)
+{
+    if (PyFunction_Check(base)) {
+        PyObject *dict = ((PyFunctionObject *)base)->func_dict;
+        return dict == NULL ? NULL
+                            : PyDict_GetItem(dict, crossing_names.mro_entries);
+    }
+    return _PyType_Lookup(Py_TYPE(base), crossing_names.mro_entries);
+}
+
+/* Does it tell what to derive from by code of CPython's, which may run again?
+ * Generic[T], list[int], NamedTuple. */
+static int
+has_known_entries(PyObject *base)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+    PyObject *typing = PyDict_CheckExact(modules)
+                           ? PyDict_GetItem(modules, crossing_names.typing)
+                           : NULL;
+    PyObject *entries = entries_of(base);
+
+    return Py_IS_TYPE(base, &Py_GenericAliasType)
+           || (entries != NULL && PyFunction_Check(entries) && typing != NULL
+               && PyModule_Check(typing)
+               && PyFunction_GET_GLOBALS(entries) == PyModule_GetDict(typing));
+}
+
 /* The body of a class statement: __build_class__(function, name, *bases). */
 static int
 cross_class(crossing *x)
 {
     PyObject *names, *space = x->inner->f_locals, *bases, *keywords;
     islot *first;
-    int count;
+    int count, derived = 0;
 
     if (!crossing_is_known(x, DISTANCE_CLASS)) {
         return 0;
@@ -151,9 +180,12 @@ cross_class(crossing *x)
         return 0;
     }
     for (int i = 2; i < count; i++) {
-        /* Others may have __mro_entries__. */
-        if (!PyType_Check(islot_object(first[i]))) {
-            return 0;
+        PyObject *base = islot_object(first[i]);
+        if (!PyType_Check(base)) {
+            if (!has_known_entries(base)) {
+                return 0;
+            }
+            derived = 1;
         }
     }
     if (take_arguments(x, first + 2, count - 2, names) < 0) {
@@ -161,7 +193,7 @@ cross_class(crossing *x)
     }
     bases = x->values[1];
     keywords = x->values[2];
-    x->bridge = BRIDGE_CLASS;
+    x->bridge = derived ? BRIDGE_DERIVED_CLASS : BRIDGE_CLASS;
     x->values[0] = Py_NewRef(islot_object(first[1]));
     x->values[1] = bases;
     x->values[2] = Py_NewRef(space);

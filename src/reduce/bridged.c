@@ -60,7 +60,9 @@ bridged_belongs(PyCodeObject *code, const bridged_place *p)
     if (b == NULL || p->pc != b->pc) {
         return 1;
     }
-    if (b == bridge_get(BRIDGE_CLASS)) {
+    if (b == bridge_get(BRIDGE_CLASS)
+        || b == bridge_get(BRIDGE_DERIVED_CLASS))
+    {
         return p->inner != NULL && !(p->inner->co_flags & CO_OPTIMIZED)
                && p->space == p->slots[2];
     }

@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import typing
 
 from pickletask import schedule_remove as suspend
 
@@ -99,6 +100,68 @@ def complete_classes_by_a_metaclass():
     except TypeError as error:
         log.append(str(error))
     return log, Completing("Called", (), {}).marked
+
+
+T = typing.TypeVar("T")
+
+
+class Named(typing.NamedTuple):
+    first: int = 1
+
+
+def derive_from_what_is_no_class():
+    log = []
+    for _ in range(2):
+
+        class One(list[int]):
+            x = suspend(1)
+
+            def method(self):
+                return __class__.__name__
+
+        log += [One.__bases__, One.__orig_bases__, One.x, One([8]).method(), One([9])[0]]
+        del One
+
+        class Two(typing.Generic[T], dict, metaclass=Making, key=suspend(2)):
+            x = suspend(3)
+
+        log += [Two.__bases__, Two.__orig_bases__, Two.__parameters__, Two.marked, Two.x]
+        del Two
+
+        class Three(typing.NamedTuple):
+            first: int = suspend(4)
+            second: typing.Any = suspend(5)
+
+        log += [Three._fields, tuple(Three(9)), Three.__orig_bases__]
+        del Three
+
+        class Four(Named):
+            x = suspend(6)
+
+        log += [Four(7).first, Four.x, Four.__bases__]
+        del Four
+
+        class Five(typing.Protocol[T]):
+            x: T = suspend(7)
+
+            def method(self) -> T: ...
+
+        log += [Five.x, Five.__bases__, Five.__orig_bases__]
+        del Five
+    return log
+
+
+def fail_to_derive_from_what_is_no_class():
+    log = []
+    for base in (typing.NamedTuple, typing.Generic[T], typing.Any):
+        try:
+
+            class Wrong(bool, base):
+                x = suspend(1)
+
+        except TypeError as error:
+            log.append(str(error))
+    return log
 
 
 class Hooked:

@@ -77,6 +77,22 @@ def suspend_in_bases_of_a_generic_class():
     return _told(Local.__type_params__), [base.__name__ for base in Local.__bases__], Local.bound
 
 
+def suspend_in_the_body_of_a_generic_class():
+    def define(bound):
+        class Local[T: int, *Ts, **P](dict[T, bound]):
+            x = suspend(1), [suspend(T.__name__) for _ in "ab"]
+
+            def method[U](self, u: U) -> T:
+                return __class__.__name__
+
+        return (
+            _told(Local.__type_params__), [base.__name__ for base in Local.__bases__], Local.x,
+            Local().method(1), [repr(base) for base in Local.__orig_bases__],
+        )
+
+    return define(int), define(str)
+
+
 def suspend_in_defaults_of_a_generic_function():
     def add[T: int](x: T = suspend(1), *, y: T = suspend(2)) -> T:
         return x + suspend(y)
