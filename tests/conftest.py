@@ -27,7 +27,7 @@ SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
 FUZZ = "PICKLETASK_FUZZ" in os.environ
 PROGRAMS = 5000 if FUZZ else max(300 // SLOWDOWN, 5)
 STATE_MUTANTS = 20_000 if FUZZ else 10_000
-BYTE_MUTANTS = 30_000 if FUZZ else 0  # at least; each byte is damaged in several ways always
+BYTE_MUTANTS = 30_000 if FUZZ else 0  # besides those of each byte
 
 #: What they try follows from this number. The suite tries the same in every run.
 SEED = int(os.environ.get("PICKLETASK_FUZZ_SEED", random.randrange(10**6) if FUZZ else 0))

@@ -26,10 +26,16 @@ import programs
 import pickletask
 from pickletask import channel, schedule_remove, tasklet
 
-#: How many times slower everything runs, because a tool watches; then only each so many is tried.
-#: An odd number: what is tried in turn should remain so.
+#: How many times slower everything runs, because a tool watches.
 SLOWDOWN = int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1))
-STEP = SLOWDOWN | 1
+#: One mutant in so many is tried; with ``make fuzz``, each.
+SHARE = max(SLOWDOWN, 1 if "PICKLETASK_FUZZ" in os.environ else 4)
+
+
+def is_tried(number):
+    """Is the mutant of that number one of them?  They are spread over all kinds and places."""
+    return number * 0x9E3779B1 % 2**32 * SHARE < 2**32
+
 
 # ---- what is damaged ------------------------------------------------------
 

@@ -96,7 +96,7 @@ def main(kind, name, first, end, place):
     trial = mutants.Trial(lambda number: memory.__setitem__(slice(0, 8), struct.pack("q", number)))
     make(first)[1]
     restrain()
-    numbers = range(first, end, mutants.STEP)
+    numbers = [n for n in range(first, end) if mutants.is_tried(n) or end - first == 1]
     for number in numbers:
         mutant, load = make(number)
         if mutant is None:
