@@ -63,7 +63,6 @@ _OURS = {
         "values_of",
     },
     "pickletask.type_params": {"new_type_param"},
-    "_typing": {"NoDefault"},
     "pickletask.contexts": {"decimal_variable", "new_context", "set_context"},
     "pickletask._awaitables": {"default_of"},
     "pickletask.postmortem": {"NotSaved", "rebuild"},
@@ -105,6 +104,10 @@ _OURS = {
     # Bytes in protocol 2.
     "_codecs": {"encode"},
 }
+
+if sys.version_info >= (3, 13):
+    # What stands for no default of a type parameter.
+    _OURS["_typing"] = {"NoDefault"}
 
 # Each of them makes code from bytes, or from another pickle.
 _BY_VALUE = {

@@ -33,6 +33,10 @@ BYTE_MUTANTS = 30_000 if FUZZ else 0  # besides those of each byte
 SEED = int(os.environ.get("PICKLETASK_FUZZ_SEED", random.randrange(10**6) if FUZZ else 0))
 
 
+# What a shell runs in the background ignores Ctrl+C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_report_header(config):
     """Say how to repeat what was tried."""
     return f"seed: PICKLETASK_FUZZ_SEED={SEED}"
