@@ -493,6 +493,7 @@ def build_derived_class(name, originals, namespace, keywords):
     bases = types.resolve_bases(originals)
     if bases is not originals:
         namespace["__orig_bases__"] = originals
+    # The rest is that of build_class(), which no longer can be changed.
     keywords = dict(keywords)
     meta = keywords.pop("metaclass", type(bases[0]) if bases else type)
     if isinstance(meta, type):
