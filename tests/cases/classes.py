@@ -111,43 +111,42 @@ class Named(typing.NamedTuple):
 
 def derive_from_what_is_no_class():
     log = []
-    for _ in range(2):
 
-        class One(list[int]):
-            x = suspend(1)
+    class One(list[int]):
+        x = suspend(1)
 
-            def method(self):
-                return __class__.__name__
+        def method(self):
+            return __class__.__name__
 
-        log += [One.__bases__, One.__orig_bases__, One.x, One([8]).method(), One([9])[0]]
-        del One
+    log += [One.__bases__, One.__orig_bases__, One.x, One([8]).method(), One([9])[0]]
+    del One
 
-        class Two(typing.Generic[T], dict, metaclass=Making, key=suspend(2)):
-            x = suspend(3)
+    class Two(typing.Generic[T], dict, metaclass=Making, key=suspend(2)):
+        x = suspend(3)
 
-        log += [Two.__bases__, Two.__orig_bases__, Two.__parameters__, Two.marked, Two.x]
-        del Two
+    log += [Two.__bases__, Two.__orig_bases__, Two.__parameters__, Two.marked, Two.x]
+    del Two
 
-        class Three(typing.NamedTuple):
-            first: int = suspend(4)
-            second: typing.Any = suspend(5)
+    class Three(typing.NamedTuple):
+        first: int = suspend(4)
+        second: typing.Any = suspend(5)
 
-        log += [Three._fields, tuple(Three(9)), Three.__orig_bases__ == (typing.NamedTuple,)]
-        del Three
+    log += [Three._fields, tuple(Three(9)), Three.__orig_bases__ == (typing.NamedTuple,)]
+    del Three
 
-        class Four(Named):
-            x = suspend(6)
+    class Four(Named):
+        x = suspend(6)
 
-        log += [Four(7).first, Four.x, Four.__bases__]
-        del Four
+    log += [Four(7).first, Four.x, Four.__bases__]
+    del Four
 
-        class Five(typing.Protocol[T]):
-            x: T = suspend(7)
+    class Five(typing.Protocol[T]):
+        x: T = suspend(7)
 
-            def method(self) -> T: ...
+        def method(self) -> T: ...
 
-        log += [Five.x, Five.__bases__, Five.__orig_bases__]
-        del Five
+    log += [Five.x, Five.__bases__, Five.__orig_bases__]
+    del Five
     return log
 
 

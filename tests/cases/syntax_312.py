@@ -90,7 +90,7 @@ def suspend_in_the_body_of_a_generic_class():
             Local().method(1), [repr(base) for base in Local.__orig_bases__],
         )
 
-    return define(int), define(str)
+    return define(int)
 
 
 def suspend_in_defaults_of_a_generic_function():
