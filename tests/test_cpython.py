@@ -31,8 +31,17 @@ REST = """
 DIFFERENT = {
     "test.test_generators.GeneratorTest.test_pickle": "generators can be pickled",
     "test.test_coroutines.CoroutineTest.test_pickle": "coroutines can be pickled",
-    "test.test_typing.SpecialAttrsTests.test_special_attrs2": "code can be pickled, which it has",
+    **{
+        f"test.test_pickle.{case}.{test}": "methods that stand in a class can be pickled"
+        for case in """CDumpPickle_LoadPickle CPicklerTests DumpPickle_CLoadPickle
+            InMemoryPickleTests PyPicklerTests""".split()
+        for test in ("test_c_methods", "test_py_methods")
+    },
 }
+if sys.version_info < (3, 14):
+    DIFFERENT["test.test_typing.SpecialAttrsTests.test_special_attrs2"] = (
+        "code can be pickled, which it has"
+    )
 
 # There the companion is traced or profiled, too: it may be told that a test can be captured, and a
 # callback of the test, which runs before it is, lets the test go on to where it can't.
