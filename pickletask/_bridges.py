@@ -14,6 +14,8 @@ wait only where the result can't take its place (``bridge_may_wait()``).
 Saved tasks refer to the code of these functions: changing it makes them unloadable.
 """
 
+import _frozen_importlib as _bootstrap
+import _imp
 import builtins
 import functools
 import sys
@@ -535,3 +537,240 @@ def instead(made):
     """``type.__new__()`` called ``__init_subclass__`` of the class that it has made."""
     _pending()
     return made
+
+
+# ---- imports ----
+
+_import = builtins.__import__
+
+
+class TakenImport:
+    """A module that is being imported: ``name``, ``module`` and ``spec`` of importlib.
+
+    Where it has been loaded it has no lock yet, and isn't in sys.modules.
+    """
+
+    lock = None
+    siblings = None
+    loaded = False
+
+    def __reduce__(self):
+        from pickletask import _core
+
+        name, module = self.name, self.module
+        if (
+            module.__name__ != name
+            or not _core._is_being_imported(module)
+            or not (self.loaded or sys.modules.get(name) is module)
+        ):
+            raise _core.NotPicklableError(
+                f"cannot pickle this task: it imports module {name!r}, whose code has changed its "
+                "__name__, its __spec__, or what is in sys.modules in its place"
+            )
+        state = {"module": _core._substitute_for(module), "spec": self.spec, "loaded": True}
+        return TakenImport, (), {"name": name, **state}
+
+    def __deepcopy__(self, memo):
+        raise TypeError(
+            "can't copy this task: it is in the middle of an import, and two tasks can't go on "
+            "with the same one"
+        )
+
+
+def importing(taken):
+    """importlib runs the code of a module."""
+    try:
+        _pending()
+    except BaseException:
+        _give_up(taken)
+        raise
+    return _finish_import(taken)
+
+
+def _finish_import(taken):
+    if taken.lock is None:
+        raise _not_arrived(taken)
+    name = taken.spec.name
+    try:
+        try:
+            module = sys.modules.pop(name)
+            sys.modules[name] = module
+        finally:
+            _end_initializing(taken)
+        _bind(taken.name, module)
+    finally:
+        _release(taken)
+    return module
+
+
+def _end_initializing(taken):
+    taken.spec._initializing = False
+    if taken.siblings is not None:
+        taken.siblings.pop()
+
+
+def _bind(name, module):
+    parent, _, child = name.rpartition(".")
+    if parent:
+        try:
+            builtins.setattr(sys.modules[parent], child, module)
+        except AttributeError:
+            _warn(f"Cannot set an attribute on {parent!r} for child module {child!r}")
+    if sys.version_info >= (3, 15):
+        try:
+            _imp._set_lazy_attributes(module, name)
+        except Exception as error:
+            _warn(f"Cannot set lazy attributes on {name!r}: {error!r}")
+
+
+def _warn(message):
+    import warnings
+
+    warnings.warn(message, ImportWarning, stacklevel=1)
+
+
+def _give_up(taken):
+    if taken.lock is None:
+        return
+    try:
+        if taken.spec.name in sys.modules:
+            del sys.modules[taken.spec.name]
+        _end_initializing(taken)
+    finally:
+        _release(taken)
+
+
+def _release(taken):
+    lock = taken.lock
+    taken.lock = None
+    lock.release()
+
+
+def imported(name, names, level, absolute):
+    """``import name``, or ``from name import names``: importlib has found and run the module."""
+    module = _pending()
+    if names:
+        return _with_submodules(module, names) if hasattr(module, "__path__") else module
+    front, dot, rest = name.partition(".")
+    if not dot:
+        return module
+    if level == 0:
+        return _import(front)
+    front = absolute[: -len(rest) - 1]
+    if front not in sys.modules:
+        raise KeyError(f"{front!r} not in sys.modules as expected")
+    return sys.modules[front]
+
+
+def inside(name):
+    """importlib imports the package of a module first."""
+    _pending()
+    _import(name)
+    return sys.modules[name]
+
+
+def submodules(module, names, name):
+    """``from module import names``: one of these is a module, with this full name."""
+    try:
+        _pending()
+    except ModuleNotFoundError as error:
+        if error.name != name or sys.modules.get(name, module) is None:
+            raise
+        names = _without(module, names, name)
+    return _with_submodules(module, names)
+
+
+def _without(module, names, name):
+    kept = []
+    for each in names:
+        for found in module.__all__ if each == "*" and hasattr(module, "__all__") else (each,):
+            if found != "*" and f"{module.__name__}.{found}" != name:
+                kept.append(found)
+    return kept
+
+
+def _with_submodules(module, names):
+    if sys.modules.get(module.__name__) is module:
+        # It leaves importlib's own frames out of tracebacks.
+        _import(module.__name__, None, None, names, 0)
+    else:
+        _bootstrap._handle_fromlist(module, names, _import)
+    return module
+
+
+def entering(modules):
+    """What suspended inside of modules that were being imported, outermost first."""
+    try:
+        value = _pending()
+    except BaseException:
+        try:
+            _enter_all(modules)
+        except Exception:
+            pass
+        raise
+    _enter_all(modules)
+    return value
+
+
+def _enter_all(modules):
+    entered = []
+    try:
+        # A package comes before its modules.
+        for taken in sorted(modules, key=_name_of):
+            if taken.lock is None:
+                _enter(taken)
+                entered.append(taken)
+    except BaseException:
+        while entered:
+            _give_up(entered.pop())
+        raise
+
+
+def _name_of(taken):
+    return taken.name
+
+
+def _enter(taken):
+    spec = taken.spec
+    parent, _, child = taken.name.rpartition(".")
+    if parent and parent not in sys.modules:
+        _import(parent)
+    if sys.modules.get(taken.name) is taken.module:
+        # The unpickler that brought it is still alive.
+        from pickletask.imports import close
+
+        close(taken.module)
+    lock = _bootstrap._get_module_lock(taken.name)
+    lock.acquire()
+    if taken.name in sys.modules or spec.name in sys.modules:
+        lock.release()
+        raise _not_arrived(taken)
+    taken.lock = lock
+    taken.loaded = False
+    try:
+        siblings = None
+        if parent:
+            siblings = builtins.getattr(
+                sys.modules[parent].__spec__, "_uninitialized_submodules", None
+            )
+        # Those that it imports follow.
+        if builtins.getattr(spec, "_uninitialized_submodules", None):
+            spec._uninitialized_submodules.clear()
+        spec._initializing = True
+        sys.modules[spec.name] = taken.module
+        if siblings is not None:
+            siblings.append(child)
+            taken.siblings = siblings
+    except BaseException:
+        _give_up(taken)
+        raise
+
+
+def _not_arrived(taken):
+    # Not there yet when this module is imported.
+    from pickletask._core import RestoreError
+
+    return RestoreError(
+        f"this task was saved while it imported module {taken.name!r}, and can't go on with that "
+        "here: the module is in sys.modules already; let the task go on where it isn't imported yet"
+    )

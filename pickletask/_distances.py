@@ -30,8 +30,12 @@ def each(number, function, *things):
 class Program:
     """All shapes; ways are the numbers of the ways to call, by name."""
 
-    def __init__(self, probe, ways):
+    def __init__(self, probe, probe_import, ways):
         self.probe = probe
+        self.imports = make_imports(probe_import)
+        # Modules may do it lazily.
+        statements = f"import {IMPORTED}", "from encodings import _measured"
+        self.import_codes = [compile(statement, "", "exec") for statement in statements]
         self.ways = ways
         self.full = make_full(probe, 0)
         self.callable = make_able(probe, ways["OBJECT"], "call")
@@ -573,6 +577,21 @@ class Program:
         exec(self.code[0], names, {})
         eval(self.code[1], names)
 
+    def by_exec_spread(self, number):
+        names = {"probe": self.probe, "way": self.ways["EXEC_SPREAD"]}
+        code = compile("probe(way)", "", "exec")
+        each(number, lambda run: run(exec, code, names), spread)
+
+    def by_import(self, number):
+        with self.imports:
+            for function in IMPORTING_CALLS:
+                attempt(each, number, function, IMPORTED)
+            # Statements are never specialised.
+            for function in IMPORTING_STATEMENTS if number == 0 else ():
+                attempt(function, IMPORTED)
+            for code in self.import_codes if number == 0 else ():
+                attempt(exec, code, {})
+
     # ---- statements and operators ----
 
     def by_with(self, number):
@@ -874,6 +893,77 @@ class Program:
 
 BINARY = "add sub mul truediv floordiv mod divmod matmul and or xor lshift rshift pow"
 OTHERS = "call enter getattr getitem neg invert pos lt le eq ne gt ge contains bool iter"
+
+
+IMPORTED = "encodings._measured"
+
+
+def import_statement(name):
+    """Import what isn't there."""
+    import encodings._measured  # noqa: F401
+
+
+def import_submodule(name):
+    """The same as a submodule."""
+    from encodings import _measured  # noqa: F401
+
+
+def import_by_call(name):
+    """The same by calls."""
+    __import__(name)
+
+
+def import_submodule_by_call(name):
+    """The same as a submodule."""
+    __import__("encodings", None, None, ["_measured"])
+
+
+def import_by_keyword(name):
+    """The same with names of parameters."""
+    __import__(name, level=0)
+
+
+def import_submodule_by_keyword(name):
+    """The same as a submodule."""
+    __import__("encodings", fromlist=["_measured"])
+
+
+def attempt(function, *arguments):
+    """Call a function that imports what isn't there."""
+    try:
+        function(*arguments)
+    except ImportError:
+        pass
+
+
+IMPORTING_STATEMENTS = import_statement, import_submodule
+IMPORTING_CALLS = (
+    import_by_call,
+    import_submodule_by_call,
+    import_by_keyword,
+    import_submodule_by_keyword,
+)
+
+
+def make_imports(probe):
+    """A context in which importing a module that isn't there probes, and then fails."""
+
+    class Finder:
+        def find_spec(self, name, path, target=None):
+            if name == IMPORTED:
+                probe()
+                raise ModuleNotFoundError(name=name)
+
+    finder = Finder()
+
+    class Context:
+        def __enter__(self):
+            sys.meta_path.insert(0, finder)
+
+        def __exit__(self, *error):
+            sys.meta_path.remove(finder)
+
+    return Context()
 
 
 def make_full(probe, way):
@@ -1217,6 +1307,11 @@ def call_two(function, first, second):
 def call_three(function, first, second, third):
     """The same for three arguments."""
     return function(first, second, third)
+
+
+def spread(function, *args, **kwargs):
+    """What importlib calls other functions with."""
+    return function(*args, **kwargs)
 
 
 def empty(*args, **kwargs):

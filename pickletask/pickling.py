@@ -29,10 +29,12 @@ __all__ = [
 
 
 def _reduce_module(module):
-    """Reduce a module: by name if it can be imported, else by value."""
+    """Reduce a module: by name if that finds it and all that is in it, else by value."""
     import importlib
     import sys
 
+    if _core._is_being_imported(module):
+        return _core._same, (_core._substitute_for(module),)
     if sys.modules.get(module.__name__) is module:
         return importlib.import_module, (module.__name__,)
     names = {key: value for key, value in vars(module).items() if key != "__builtins__"}
@@ -223,7 +225,8 @@ class Pickler(_Explaining):
     * ``main``: ``"reference"`` looks names of ``__main__`` up in the ``__main__`` that loads;
       ``"value"`` saves those that the code uses, functions and classes included.
     * ``classes``: ``"name"`` saves classes by their names, as pickle does; ``"value"`` saves those
-      of ``__main__`` and those inside of functions themselves, by way of cloudpickle.
+      of ``__main__``, inside of functions, and of modules that a suspended task is importing,
+      themselves, by way of cloudpickle.
     * ``contexts``: ``"thread"`` lets a task use the context of the thread that uses it first, and
       refuses contexts among variables; ``"value"`` saves contexts with all they hold.
 
@@ -357,6 +360,11 @@ class Pickler(_Explaining):
             code, namespace = substitute.head
             if self._main.has(namespace):
                 return self._main.reduce_head(substitute, code)
+        if self._class_values and substitute.module is not None:
+            # Seldom needed.
+            from pickletask import imports
+
+            return imports.reduce_module(substitute.module, class_values=True)
         return self._override(substitute)
 
     def _reduce_flat(self, obj):

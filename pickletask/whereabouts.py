@@ -9,7 +9,7 @@ import itertools
 import pickle
 import types
 
-from pickletask import _core, classes, references, states
+from pickletask import _core, classes, imports, references, states
 from pickletask.errors import FAILURES
 
 __all__ = ["explain"]
@@ -92,6 +92,10 @@ def _path(open):
     if not parts:
         return None
     for outer, inner in zip(open[last:], open[last + 1 :], strict=False):
+        if type(outer) is imports.Name:
+            # Of a module that the task imports, which its frames have first for other reasons.
+            module, name, _ = outer.arguments
+            parts[1:] = [f"module {module.module.__name__!r}", f"global {name!r}"]
         parts += _step(outer, inner)
     return " > ".join(parts)
 

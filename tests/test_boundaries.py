@@ -5,7 +5,6 @@ operators.py, and with those of boundaries.py, some of which are refused.
 """
 
 import gc
-import importlib
 import operator
 import pickle
 import sys
@@ -322,46 +321,6 @@ def test_distances_are_measured_for_every_way():
 def test_distances_fit_into_their_table():
     """A way with as many as there is room for may have more of them."""
     assert max(len(known) for known in _core._distances().values()) < 48
-
-
-# ---- what is refused ------------------------------------------------------
-
-
-def import_it():
-    import cases._suspends
-
-    return cases._suspends
-
-
-def import_from_it():
-    from cases._suspends import value
-
-    return value
-
-
-def import_by_function():
-    return __import__("cases._suspends")
-
-
-def import_by_importlib():
-    return importlib.import_module("cases._suspends")
-
-
-@pytest.mark.parametrize(
-    "function", [import_it, import_from_it, import_by_function, import_by_importlib]
-)
-def test_import_under_way_is_refused_by_name(mode, function):
-    sys.modules.pop("cases._suspends", None)
-    task = begin(function)
-    caller = "import_module" if function is import_by_importlib else function.__name__
-    message = (
-        f"function '{caller}' .* line .* imported module 'cases._suspends', whose own code "
-        r"\(file .*_suspends.py\", line \d+\) is waiting: .* put what suspends into a function"
-    )
-    with pytest.raises(pickletask.NotPicklableError, match=message):
-        pickle.dumps(task)
-    task.run()
-    assert not task.alive and sys.modules.pop("cases._suspends").value == "imported"
 
 
 def test_generator_under_next_stays_soft(mode):

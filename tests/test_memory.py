@@ -16,6 +16,7 @@ FLAT = """
     Switch SwitchSoftly Create CreateBlocked Throw ThrowSoftly ThrowNested ThrowGenerating
     ThrowStepping Kill KillSoftly KillGenerating Drop DropSoftly Channel ChannelSoftly
     Generator LoadGenerator Coroutine LoadCoroutine AsyncGenerator LoadAsyncGenerator RefuseDump
+    DumpsImport
 """.split()
 KINDS = """
     flat nested generating stepping enclosing executed handling constructing entering leaving adding
@@ -58,6 +59,12 @@ def test_failing_allocations_leave_tasks_in_order(operation, how):
 @pytest.mark.parametrize("operation, kind, how", OF_KINDS)
 def test_failing_allocations_lose_no_saved_task(operation, kind, how):
     run_isolated(SCRIPT, operation, how, kind)
+
+
+@failing
+def test_failing_allocations_leave_no_loaded_module():
+    # Without any memory CPython doesn't survive what importing does in Python.
+    run_isolated(SCRIPT, "LoadsImport", "once")
 
 
 REPEATED = """

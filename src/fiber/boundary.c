@@ -106,6 +106,7 @@ boundary_takes_result(int opcode, int oparg, PyCodeObject *inner)
     case UNARY_NEGATIVE:
     case UNARY_INVERT:
     case LOAD_ATTR:
+    case IMPORT_NAME:
         return 1;
     case COMPARE_OP:
         return !INTERP_COMPARES_TO_BOOL(oparg)

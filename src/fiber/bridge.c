@@ -36,6 +36,11 @@ static const char *const names[BRIDGES] = {
     [BRIDGE_METACLASS] = "metaclass",
     [BRIDGE_INSTEAD] = "instead",
     [BRIDGE_DERIVED_CLASS] = "build_derived_class",
+    [BRIDGE_IMPORTING] = "importing",
+    [BRIDGE_IMPORTED] = "imported",
+    [BRIDGE_INSIDE] = "inside",
+    [BRIDGE_SUBMODULES] = "submodules",
+    [BRIDGE_ENTERING] = "entering",
 };
 
 const bridge *
@@ -72,7 +77,9 @@ bridge_may_wait(const analysis *a, PyCodeObject *code, int pc)
     analysis_instruction at;
     int local;
 
-    if (analysis_at(a, pc, &at) < 0) {
+    if (analysis_at(a, pc, &at) < 0
+        || (b != NULL && b >= bridge_get(BRIDGE_IMPORTING)))
+    {
         return 0;
     }
     if ((b != NULL && pc == b->pc) || at.opcode == YIELD_VALUE

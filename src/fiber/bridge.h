@@ -50,6 +50,12 @@ typedef enum {
     BRIDGE_METACLASS,
     BRIDGE_INSTEAD,
     BRIDGE_DERIVED_CLASS,
+    /* Those of imports, which no restricted load takes. */
+    BRIDGE_IMPORTING,
+    BRIDGE_IMPORTED,
+    BRIDGE_INSIDE,
+    BRIDGE_SUBMODULES,
+    BRIDGE_ENTERING,
     BRIDGES
 } bridge_kind;
 

@@ -3,6 +3,7 @@
 
 #include "awaitable.h"
 #include "boundary.h"
+#include "imports.h"
 #include "soften.h"
 
 /* ---- the list --------------------------------------------------------- */
@@ -74,6 +75,33 @@ chain_append_bridge(chain *c, iframe *shim, bridge_kind kind)
         link->waits = 1;
     }
     return link;
+}
+
+chain_result
+chain_append_waiting(chain *c, iframe *outer, iframe *inner, int all)
+{
+    chain_link *link = chain_append(c, outer);
+
+    if (link == NULL) {
+        return CHAIN_FAILED;
+    }
+    link->waits = 1;
+    link->depth = link->kept = iframe_depth(outer);
+    link->how = chain_pending(outer, inner);
+    /* It owns the lock of an import, which is the thread's. */
+    link->held = iframe_code(outer) == bridge_get(BRIDGE_IMPORTING)->code;
+    if (!all) {
+        return CHAIN_KNOWN;
+    }
+    if (chain_locate(link) < 0) {
+        return CHAIN_FAILED;
+    }
+    if (link->how == PENDING_PUSH
+        && chain_is_repeated(link->opcode, link->oparg))
+    {
+        link->how = PENDING_REPEAT;
+    }
+    return CHAIN_KNOWN;
 }
 
 chain_result
@@ -335,6 +363,13 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
             link->values[0] = Py_NewRef(self);
             continue;
         }
+        if (imports_is_outer(iframe_code(outer))) {
+            chain_result result = imports_walk(c, outer, inner, &loop, all);
+            if (result != CHAIN_KNOWN) {
+                return result;
+            }
+            continue;
+        }
         if (entry) {
             c->dropping = is_finaliser(inner);
             chain_result result = boundary_walk(c, outer, inner, &loop,
@@ -344,23 +379,8 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
             }
             continue;
         }
-        chain_link *link = chain_append(c, outer);
-        if (link == NULL) {
+        if (chain_append_waiting(c, outer, inner, all) != CHAIN_KNOWN) {
             return CHAIN_FAILED;
-        }
-        link->waits = 1;
-        link->depth = link->kept = iframe_depth(outer);
-        link->how = chain_pending(outer, inner);
-        if (!all) {
-            continue;
-        }
-        if (chain_locate(link) < 0) {
-            return CHAIN_FAILED;
-        }
-        if (link->how == PENDING_PUSH
-            && chain_is_repeated(link->opcode, link->oparg))
-        {
-            link->how = PENDING_REPEAT;
         }
     }
 }

@@ -228,6 +228,7 @@ find_functions(void)
         known->next = find_function(builtins, "next");
         known->exec = find_function(builtins, "exec");
         known->eval = find_function(builtins, "eval");
+        known->import = find_function(builtins, "__import__");
         known->build_class = find_function(builtins, "__build_class__");
         known->getattr = find_function(builtins, "getattr");
         known->hasattr = find_function(builtins, "hasattr");

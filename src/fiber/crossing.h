@@ -168,7 +168,7 @@ typedef struct {
 /* CPython's own. */
 typedef struct {
     PyCFunction next, send, throw, close, build_class, exec, eval, run,
-        getattr, hasattr, setattr, delattr, divmod, power, new_type;
+        getattr, hasattr, setattr, delattr, divmod, power, new_type, import;
 } crossing_known_functions;
 
 typedef struct {

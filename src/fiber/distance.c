@@ -1,6 +1,7 @@
 /* Measuring C stack distances: see distance.h. */
 #include "distance.h"
 
+#include "imports.h"
 #include "interp/analysis.h"
 
 #define DISTANCES 48
@@ -47,8 +48,8 @@ distance_is_known(int way, Py_ssize_t distance)
     return is_among(distances_of(way), distance);
 }
 
-static void
-note(int way, Py_ssize_t distance)
+void
+distance_note(int way, Py_ssize_t distance)
 {
     distances *d = distances_of(way);
 
@@ -102,12 +103,22 @@ probe(PyObject *module, PyObject *argument)
                 return NULL;
             }
         }
-        note(way, interp_loop_distance(&loop, inner, outer));
+        distance_note(way, interp_loop_distance(&loop, inner, outer));
     }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef probe_method = {"probe", probe, METH_O, NULL};
+
+/* The same for what importlib calls. */
+static PyObject *
+probe_import(PyObject *module, PyObject *unused)
+{
+    return imports_probe() < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef import_method = {"probe_import", probe_import, METH_NOARGS,
+                                    NULL};
 
 /* A trace function, or a profiler, that does nothing. */
 static int
@@ -138,6 +149,7 @@ static const struct {
     {"SUBCLASS", DISTANCE_SUBCLASS}, {"NEW_CLASS", DISTANCE_NEW_CLASS},
     {"MAP", DISTANCE_MAP},           {"FILTER", DISTANCE_FILTER},
     {"ZIP", DISTANCE_ZIP},           {"ENUMERATE", DISTANCE_ENUMERATE},
+    {"EXEC_SPREAD", DISTANCE_EXEC_SPREAD},
     {"CONVERSION", DISTANCE_CONVERSION},
 };
 
@@ -147,6 +159,7 @@ make_program(void)
 {
     PyObject *module = PyImport_ImportModule("pickletask._distances");
     PyObject *function = PyCFunction_New(&probe_method, NULL);
+    PyObject *other = PyCFunction_New(&import_method, NULL);
     PyObject *result = NULL, *by_name = PyDict_New();
 
     for (size_t i = 0; by_name != NULL && i < Py_ARRAY_LENGTH(names); i++) {
@@ -158,12 +171,14 @@ make_program(void)
         }
         Py_XDECREF(way);
     }
-    if (module != NULL && function != NULL && by_name != NULL) {
-        result = PyObject_CallMethod(module, "Program", "OO", function,
+    if (module != NULL && function != NULL && other != NULL && by_name != NULL)
+    {
+        result = PyObject_CallMethod(module, "Program", "OOO", function, other,
                                      by_name);
     }
     Py_XDECREF(module);
     Py_XDECREF(function);
+    Py_XDECREF(other);
     Py_XDECREF(by_name);
     return result;
 }

@@ -52,6 +52,15 @@ enum {
     DISTANCE_FILTER = -30,      /* the step of the iterator that these ask */
     DISTANCE_ZIP = -31,
     DISTANCE_ENUMERATE = -32,
+    DISTANCE_EXEC_SPREAD = -33, /* exec(*args, **kwargs) */
+    /* To what of importlib finds a module: from an import statement, from a
+     * call of __import__(), from one of __import__(*args, **kwargs). */
+    DISTANCE_IMPORT = -34,
+    DISTANCE_IMPORT_CALL = -35,
+    DISTANCE_IMPORT_SPREAD = -36,
+    /* To what sees to the submodules that "from package import" names. */
+    DISTANCE_FROM = -37,
+    DISTANCE_FROM_CALL = -38,
     /* The first line of the table in pickletask/_conversions.py; the others
      * count down from it. */
     DISTANCE_CONVERSION = -100,
@@ -59,5 +68,8 @@ enum {
 
 /* Does the way make this distance? */
 int distance_is_known(int way, Py_ssize_t distance);
+
+/* It does. */
+void distance_note(int way, Py_ssize_t distance);
 
 #endif

@@ -30,6 +30,7 @@
 #include "contexts.h"
 #include "crossing.h"
 #include "distance.h"
+#include "imports.h"
 #include "landing.h"
 #include "soften.h"
 #include "stack/tools.h"
@@ -496,7 +497,8 @@ fiber_setup(PyObject *module, const fiber_hooks *hooks)
     }
     if (landing_setup(module) < 0 || awaitable_setup(module) < 0
         || contexts_setup(module) < 0 || bridge_setup(module) < 0
-        || crossing_setup() < 0 || distance_setup(module) < 0)
+        || crossing_setup() < 0 || imports_setup(module) < 0
+        || distance_setup(module) < 0)
     {
         return -1;
     }

@@ -57,6 +57,8 @@
 
 /* The index of a LOAD_ATTR's name. */
 #define INTERP_ATTRIBUTE(oparg) (oparg)
+/* The name that an IMPORT_NAME has. */
+#define INTERP_IMPORTED(oparg) (oparg)
 /* Which of Py_LT and so on a COMPARE_OP is; whether it makes a bool. */
 #define INTERP_COMPARISON(oparg) (oparg)
 #define INTERP_COMPARES_TO_BOOL(oparg) 0

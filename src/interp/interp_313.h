@@ -58,6 +58,8 @@
 
 /* The index of a LOAD_ATTR's name. */
 #define INTERP_ATTRIBUTE(oparg) ((oparg) >> 1)
+/* The name that an IMPORT_NAME has. */
+#define INTERP_IMPORTED(oparg) (oparg)
 /* Which of Py_LT and so on a COMPARE_OP is; whether it makes a bool. */
 #define INTERP_COMPARISON(oparg) ((oparg) >> 5)
 #define INTERP_COMPARES_TO_BOOL(oparg) ((oparg) & 16)

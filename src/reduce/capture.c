@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "fiber/boundary.h"
 #include "fiber/chain.h"
+#include "fiber/imports.h"
 #include "fiber/soften.h"
 #include "loops.h"
 #include "module.h"
@@ -371,6 +372,9 @@ walk(fiber *f, chain *c)
     chain_result result = chain_walk(f, fiber_get_hooks(), 1, c);
     if (result == CHAIN_REFUSED) {
         refusals_chain(c);
+    }
+    else if (result == CHAIN_KNOWN) {
+        result = imports_enter(c);
     }
     return result == CHAIN_KNOWN ? 0 : -1;
 }

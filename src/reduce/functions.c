@@ -4,6 +4,7 @@
 #include "codes.h"
 #include "errors.h"
 #include "fiber/bridge.h"
+#include "fiber/imports.h"
 #include "module.h"
 #include "references.h"
 #include "sealed.h"
@@ -24,7 +25,7 @@ functions_importable(PyObject *function)
     if (module != NULL) {
         PyObject *found = codes_resolve(PyModule_GetDict(module),
                                         f->func_qualname);
-        same = found == function;
+        same = found == function && !imports_is_suspended(module);
         Py_XDECREF(found);
         Py_DECREF(module);
     }

@@ -204,9 +204,9 @@ refuse_import(iframe *f, iframe *inner, PyObject *module)
         NotPicklableError,
         "cannot pickle this task: function '%U' (file \"%U\", line %d) "
         "imported module '%U', whose own code (file \"%U\", line %d) is "
-        "waiting: the module and the lock of its import belong to the "
-        "process; put what suspends into a function of the module, and call "
-        "it when the import is done", code->co_qualname, code->co_filename,
+        "waiting, in a way that can't be saved; put what suspends into a "
+        "function of the module, and call it when the import is done",
+        code->co_qualname, code->co_filename,
         PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT)), module,
         imported->co_filename,
         PyCode_Addr2Line(imported, at * (int)sizeof(_Py_CODEUNIT)));

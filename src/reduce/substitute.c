@@ -4,11 +4,12 @@
 #include "codes.h"
 #include "errors.h"
 #include "exceptions.h"
+#include "fiber/imports.h"
 #include "functions.h"
 
 typedef enum {
     FUNCTION, METHOD, CELL, CODE, NAMESPACE, EXCEPTION, BARE, TRACEBACK, VIEW,
-    HEAD
+    MODULE, HEAD
 } substitute_kind;
 
 typedef struct {
@@ -26,7 +27,7 @@ static PyObject *name_string, *builtins_string;     /* owned */
 
 /* Functions of the module that pickles name. Owned. */
 static PyObject *load_code, *load_module_dict, *new_cell, *new_namespace;
-static PyObject *new_method, *same;
+static PyObject *new_method, *same, *dict_of_module;
 
 /* Function of pickletask/builtin_types.py. Owned, or NULL. */
 static PyObject *reduce_builtin;
@@ -141,14 +142,46 @@ substitute_name_in(PyObject *dict)
     return PyDict_GetItemWithError(dict, name_string);
 }
 
+/* The imported module whose dict this is: new reference, or NULL, with an
+ * exception if one is set. */
+static PyObject *
+module_with(PyObject *dict)
+{
+    PyObject *module = substitute_imported(substitute_name_in(dict));
+    if (module != NULL && PyModule_GetDict(module) != dict) {
+        Py_CLEAR(module);
+    }
+    return module;
+}
+
+/* The same of one that is being imported, which may have been loaded and not
+ * be in sys.modules yet.  Runs Python code. */
+static PyObject *
+unfinished_module(PyObject *dict)
+{
+    PyObject *module = module_with(dict), *imports;
+
+    if (module != NULL || PyErr_Occurred() || !imports_is_under_way(dict)) {
+        return module;
+    }
+    imports = PyImport_ImportModule("pickletask.imports");
+    if (imports != NULL) {
+        module = PyObject_CallMethod(imports, "loaded_with", "O", dict);
+        Py_DECREF(imports);
+    }
+    if (module == Py_None) {
+        Py_CLEAR(module);
+    }
+    return module;
+}
+
 PyObject *
 substitute_module_name(PyObject *dict)
 {
-    PyObject *name = substitute_name_in(dict);
-    PyObject *module = substitute_imported(name);
-    int same = module != NULL && PyModule_GetDict(module) == dict;
+    PyObject *module = module_with(dict);
+    int found = module != NULL && !imports_is_suspended(module);
     Py_XDECREF(module);
-    return same ? name : NULL;
+    return found ? substitute_name_in(dict) : NULL;
 }
 
 /* Is it the dict of a module, or of globals made with exec()? 1 or 0, or -1
@@ -158,7 +191,9 @@ is_namespace(PyObject *dict)
 {
     int found = PyDict_Contains(dict, builtins_string);
     if (found == 0) {
-        found = substitute_module_name(dict) != NULL;
+        PyObject *module = module_with(dict);
+        found = module != NULL;
+        Py_XDECREF(module);
     }
     return PyErr_Occurred() ? -1 : found;
 }
@@ -219,6 +254,9 @@ substitute_for(PyObject *value)
     }
     if (type == &PyCode_Type) {
         return substitute_new(CODE, value, NULL);
+    }
+    if (type == &PyModule_Type && imports_is_suspended(value)) {
+        return substitute_new(MODULE, value, NULL);
     }
     if (type == &PyDict_Type) {
         found = is_namespace(value);
@@ -319,6 +357,19 @@ reduce_view(PyObject *view)
                                   : PyObject_CallOneArg(reduce_builtin, view);
 }
 
+/* What a module makes of itself in the middle of its import. */
+static PyObject *
+reduce_module(PyObject *object)
+{
+    PyObject *module = PyImport_ImportModule("pickletask.imports"), *result;
+    if (module == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallMethod(module, "reduce_module", "O", object);
+    Py_DECREF(module);
+    return result;
+}
+
 /* All names but the builtins, which are added again on loading. */
 static PyObject *
 reduce_namespace(PyObject *dict)
@@ -328,6 +379,14 @@ reduce_namespace(PyObject *dict)
 
     if (name != NULL) {
         return Py_BuildValue("O(O)", load_module_dict, name);
+    }
+    PyObject *module = PyErr_Occurred() ? NULL : unfinished_module(dict);
+    if (module != NULL) {
+        /* It is being imported, and goes by value. */
+        PyObject *whole = substitute_for(module);
+        Py_DECREF(module);
+        return whole == NULL ? NULL
+                             : Py_BuildValue("O(N)", dict_of_module, whole);
     }
     if (PyErr_Occurred()) {
         return NULL;
@@ -382,6 +441,8 @@ substitute_reduce(PyObject *object, PyObject *protocol)
                               : Py_BuildValue("O(N)", load_code, packed);
     case NAMESPACE:
         return reduce_namespace(self->object);
+    case MODULE:
+        return reduce_module(self->object);
     case HEAD:
         return functions_reduce_head(self->object, self->globals);
     }
@@ -553,6 +614,14 @@ substitute_code(PyObject *object, void *closure)
     return PyTuple_Pack(2, self->object, self->globals);
 }
 
+/* The module that is being imported, else None. */
+static PyObject *
+substitute_module(PyObject *object, void *closure)
+{
+    substitute *self = (substitute *)object;
+    return Py_NewRef(self->kind == MODULE ? self->object : Py_None);
+}
+
 static PyMethodDef substitute_methods[] = {
     {"__reduce_ex__", substitute_reduce, METH_O, NULL},
     {"__deepcopy__", copy_original, METH_O, NULL},
@@ -561,6 +630,7 @@ static PyMethodDef substitute_methods[] = {
 
 static PyGetSetDef substitute_getset[] = {
     {"head", substitute_code, NULL, NULL, NULL},
+    {"module", substitute_module, NULL, NULL, NULL},
     {NULL},
 };
 
@@ -613,6 +683,18 @@ core_load_module_dict(PyObject *module, PyObject *name)
         return NULL;
     }
     return substitute_import_dict(name);
+}
+
+static PyObject *
+core_dict_of_module(PyObject *module, PyObject *other)
+{
+    if (!PyModule_Check(other)) {
+        PyErr_SetString(CorruptStateError,
+                        "can't restore a task: its globals must be those of a "
+                        "module");
+        return NULL;
+    }
+    return Py_NewRef(PyModule_GetDict(other));
 }
 
 static PyObject *
@@ -715,6 +797,8 @@ static PyMethodDef functions[] = {
      PyDoc_STR("Code object that was packed.")},
     {"_load_module_dict", core_load_module_dict, METH_O,
      PyDoc_STR("The namespace of an importable module.")},
+    {"_dict_of_module", core_dict_of_module, METH_O,
+     PyDoc_STR("The namespace of a module.")},
     {"_new_cell", core_new_cell, METH_NOARGS, PyDoc_STR("Empty cell.")},
     {"_new_method", core_new_method, METH_VARARGS,
      PyDoc_STR("Bound method of a function and an object.")},
@@ -758,7 +842,8 @@ substitute_setup(PyObject *module)
         || take(module, &new_cell, "_new_cell") < 0
         || take(module, &new_method, "_new_method") < 0
         || take(module, &new_namespace, "_new_namespace") < 0
-        || take(module, &same, "_same") < 0)
+        || take(module, &same, "_same") < 0
+        || take(module, &dict_of_module, "_dict_of_module") < 0)
     {
         return -1;
     }

@@ -18,6 +18,7 @@ import pickletask
 
 # These are imported when they are needed. CPython's import crashes if it lacks memory.
 import pickletask.allowing
+import pickletask.imports
 import pickletask.postmortem
 import pickletask.whereabouts
 from pickletask import _core, channel, run, schedule, schedule_remove, tasklet
@@ -456,6 +457,36 @@ class DumpsSoftly(Dumps):
     soft = True
 
 
+def importing(log):
+    import waiting
+
+    log.append(waiting.value)
+
+
+class DumpsImport(Dumps):
+    """The task is in the middle of an import."""
+
+    def __init__(self):
+        self.expected = ["value"]
+        with open("waiting.py", "w") as file:
+            file.write("import __main__\nvalue = __main__.schedule_remove('value')\n")
+        sys.path.insert(0, "")
+
+    def prepare(self):
+        sys.modules.pop("waiting", None)
+        log = []
+        task = tasklet(importing)(log)
+        task.run()
+        return task, log
+
+    def check(self, state, data):
+        assert finish(*state) == self.expected
+        assert sys.modules.pop("waiting").__spec__._initializing is False
+        if data is not None:
+            copied = pickle.loads(data)
+            assert finish(copied, log_of(copied)) == self.expected
+
+
 class DumpsByReference(Dumps):
     act_onwards = None
     options = {"code": "reference"}
@@ -491,6 +522,25 @@ class Loads(Dumps):
         return pickle.loads(self.data)
 
     def check(self, state, task):
+        if task is not None:
+            assert finish(task, log_of(task)) == self.expected
+
+
+class LoadsImport(DumpsImport):
+    act_onwards = None
+
+    def prepare(self):
+        if not hasattr(self, "data"):
+            state = super().prepare()
+            self.data = pickle.dumps(state[0])
+            finish(*state)
+        sys.modules.pop("waiting", None)
+
+    def act(self, state):
+        return pickle.loads(self.data)
+
+    def check(self, state, task):
+        assert "waiting" not in sys.modules
         if task is not None:
             assert finish(task, log_of(task)) == self.expected
 
