@@ -107,7 +107,7 @@ def batch(number, importable, count=BATCH):
     """COUNT programs that suspend, always the same ones for a number."""
     found = {}
     each_source(number, importable, lambda source: found.setdefault(source), count=count)
-    assert len(found) >= count // 2
+    assert len(found) >= count // 3
     return list(found)[:count]
 
 

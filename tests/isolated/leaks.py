@@ -12,7 +12,8 @@ import programs
 
 import pickletask
 
-ROUNDS = max(40 // int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1)), 1)
+# Not too few: CPython's own caches fill up meanwhile.
+ROUNDS = max(40 // int(os.environ.get("PICKLETASK_TEST_SLOWDOWN", 1)), 10)
 
 
 def round_trip(function, dumps, loads):
