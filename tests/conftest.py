@@ -224,6 +224,18 @@ def child_environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
 
 
+def import_dill():
+    """Import dill, or skip the test; the Python pickler stays as it is.
+
+    dill teaches that of the whole process to save locks and files, among others.
+    """
+    dispatch = dict(pickle._Pickler.dispatch)
+    dill = pytest.importorskip("dill")
+    pickle._Pickler.dispatch.clear()
+    pickle._Pickler.dispatch.update(dispatch)
+    return dill
+
+
 def resume_in_fresh_process(data, resume="task.insert(); pickletask.run()", **options):
     """Load the pickle DATA in a fresh process and run it on there; what it printed, as a str.
 

@@ -10,6 +10,7 @@ import threading
 
 import importing
 import pytest
+from conftest import import_dill
 from programs import begin
 
 import pickletask
@@ -280,7 +281,7 @@ def import_deep():
 
 @pytest.mark.parametrize("name", ["cloudpickle", "dill"])
 def test_other_picklers_take_the_module(mode, clean, name):
-    other = pytest.importorskip(name)
+    other = import_dill() if name == "dill" else pytest.importorskip(name)
     task = begin(import_plain)
     data = other.dumps((task, sys.modules["plain"]))
     task.kill()

@@ -11,6 +11,7 @@ import textwrap
 import types
 
 import pytest
+from conftest import import_dill
 
 import pickletask
 from pickletask import CorruptStateError, SealError, channel, marshalled, schedule_remove, tasklet
@@ -59,13 +60,7 @@ def pickles(obj, protocol):
     """The pickles of an object by different means: pairs of a name and bytes."""
     import cloudpickle
 
-    dispatch = dict(pickle._Pickler.dispatch)
-    import dill
-
-    # It teaches the Python pickler of the whole process to save files, among others.
-    pickle._Pickler.dispatch.clear()
-    pickle._Pickler.dispatch.update(dispatch)
-
+    dill = import_dill()
     yield "value", pickletask.dumps(obj, protocol)
     yield "reference", pickletask.dumps(obj, protocol, code="reference")
     yield "C", pickle.dumps(obj, protocol)
