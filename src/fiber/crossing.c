@@ -37,6 +37,21 @@ crossing_member(PyObject *object, PyObject *name)
     return value;
 }
 
+PyObject *
+crossing_wrapped(PyObject *method, PyTypeObject *type)
+{
+    return method != NULL && Py_IS_TYPE(method, type)
+               ? crossing_member(method, crossing_names.static_function)
+               : NULL;
+}
+
+PyObject *
+crossing_new_of(PyTypeObject *class)
+{
+    return crossing_wrapped(_PyType_Lookup(class, crossing_names.new),
+                            &PyStaticMethod_Type);
+}
+
 int
 crossing_bound_slot(const crossing *x, PyObject *callable,
                     PyTypeObject *type, PyObject *const *names, int count)

@@ -134,6 +134,13 @@ int crossing_is_method_of(const crossing *x, PyObject *object,
  * Borrowed, or NULL. */
 PyObject *crossing_member(PyObject *object, PyObject *name);
 
+/* What a staticmethod or a classmethod, of which `type` says one, wraps. NULL
+ * if `method`, which may be NULL, is none. Borrowed. */
+PyObject *crossing_wrapped(PyObject *method, PyTypeObject *type);
+
+/* What the class has wrapped as its __new__. Borrowed, or NULL. */
+PyObject *crossing_new_of(PyTypeObject *class);
+
 /* Is it a bound method that is a slot of this type of CPython's own, such as
  * object().__str__?  The name is to be one of names[]: which, or -1. */
 int crossing_bound_slot(const crossing *x, PyObject *callable,

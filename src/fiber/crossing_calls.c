@@ -110,15 +110,8 @@ cross_type(crossing *x, PyObject *type)
         return 1;
     }
     if (!crossing_is_alive(x, DISTANCE_TYPE, type) || !PyType_Check(type)
-        || Py_TYPE(type)->tp_call != PyType_Type.tp_call)
-    {
-        return 0;
-    }
-    PyObject *method = _PyType_Lookup((PyTypeObject *)type,
-                                      crossing_names.new);
-    if (method == NULL || !Py_IS_TYPE(method, &PyStaticMethod_Type)
-        || crossing_member(method, crossing_names.static_function)
-               != x->function)
+        || Py_TYPE(type)->tp_call != PyType_Type.tp_call
+        || crossing_new_of((PyTypeObject *)type) != x->function)
     {
         return 0;
     }

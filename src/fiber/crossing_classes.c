@@ -96,11 +96,7 @@ called_by_type(const crossing *x, PyObject *callable, int *skip)
 static int
 is_new(const crossing *x, PyObject *type)
 {
-    PyObject *method = _PyType_Lookup((PyTypeObject *)type,
-                                      crossing_names.new);
-    return method != NULL && Py_IS_TYPE(method, &PyStaticMethod_Type)
-           && crossing_member(method, crossing_names.static_function)
-                  == x->function;
+    return crossing_new_of((PyTypeObject *)type) == x->function;
 }
 
 static int
@@ -132,9 +128,8 @@ is_subclass_hook(const crossing *x, PyObject *class)
                               : PyDict_GetItem(dict,
                                                crossing_names.init_subclass);
         if (found != NULL) {
-            return Py_IS_TYPE(found, &PyClassMethod_Type)
-                   && crossing_member(found, crossing_names.static_function)
-                          == x->function;
+            return crossing_wrapped(found, &PyClassMethod_Type)
+                   == x->function;
         }
     }
     return 0;

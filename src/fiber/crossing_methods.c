@@ -81,9 +81,7 @@ crossing_subscript(crossing *x)
     }
     found = _PyType_Lookup((PyTypeObject *)container,
                            crossing_names.class_getitem);
-    return found != NULL && Py_IS_TYPE(found, &PyClassMethod_Type)
-           && crossing_member(found, crossing_names.static_function)
-                  == x->function;
+    return crossing_wrapped(found, &PyClassMethod_Type) == x->function;
 }
 
 /* ---- iterators --------------------------------------------------------- */

@@ -8,14 +8,8 @@
 static int
 is_code_of_new(PyCodeObject *code, PyObject *class)
 {
-    PyObject *method = class != NULL && PyType_Check(class)
-                           ? _PyType_Lookup((PyTypeObject *)class,
-                                            crossing_names.new)
-                           : NULL;
-    PyObject *function = method != NULL
-                                 && Py_IS_TYPE(method, &PyStaticMethod_Type)
-                             ? crossing_member(method,
-                                               crossing_names.static_function)
+    PyObject *function = class != NULL && PyType_Check(class)
+                             ? crossing_new_of((PyTypeObject *)class)
                              : NULL;
     return function != NULL && PyFunction_Check(function)
            && PyFunction_GET_CODE(function) == (PyObject *)code;

@@ -142,6 +142,20 @@ substitute_name_in(PyObject *dict)
     return PyDict_GetItemWithError(dict, name_string);
 }
 
+/* Calls a function of one of pickletask's modules of Python with an object.
+ * New reference, or NULL with an exception. */
+static PyObject *
+call_python(const char *module_name, const char *function, PyObject *object)
+{
+    PyObject *module = PyImport_ImportModule(module_name), *result;
+    if (module == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallMethod(module, function, "O", object);
+    Py_DECREF(module);
+    return result;
+}
+
 /* The imported module whose dict this is: new reference, or NULL, with an
  * exception if one is set. */
 static PyObject *
@@ -159,16 +173,12 @@ module_with(PyObject *dict)
 static PyObject *
 unfinished_module(PyObject *dict)
 {
-    PyObject *module = module_with(dict), *imports;
+    PyObject *module = module_with(dict);
 
     if (module != NULL || PyErr_Occurred() || !imports_is_under_way(dict)) {
         return module;
     }
-    imports = PyImport_ImportModule("pickletask.imports");
-    if (imports != NULL) {
-        module = PyObject_CallMethod(imports, "loaded_with", "O", dict);
-        Py_DECREF(imports);
-    }
+    module = call_python("pickletask.imports", "loaded_with", dict);
     if (module == Py_None) {
         Py_CLEAR(module);
     }
@@ -299,20 +309,13 @@ substitute_head(PyObject *code, PyObject *globals)
 static PyObject *
 cell_value(PyObject *contents)
 {
-    PyObject *module, *result;
-
     if (!PyDict_CheckExact(contents)
         || PyDict_GetItemString(contents, "__module__") == NULL)
     {
         return substitute_for(contents);
     }
-    module = PyImport_ImportModule("pickletask.builtin_types");
-    if (module == NULL) {
-        return NULL;
-    }
-    result = PyObject_CallMethod(module, "stand_in_for_dict", "O", contents);
-    Py_DECREF(module);
-    return result;
+    return call_python("pickletask.builtin_types", "stand_in_for_dict",
+                       contents);
 }
 
 static PyObject *
@@ -355,19 +358,6 @@ reduce_view(PyObject *view)
     }
     return reduce_builtin == NULL ? NULL
                                   : PyObject_CallOneArg(reduce_builtin, view);
-}
-
-/* What a module makes of itself in the middle of its import. */
-static PyObject *
-reduce_module(PyObject *object)
-{
-    PyObject *module = PyImport_ImportModule("pickletask.imports"), *result;
-    if (module == NULL) {
-        return NULL;
-    }
-    result = PyObject_CallMethod(module, "reduce_module", "O", object);
-    Py_DECREF(module);
-    return result;
 }
 
 /* All names but the builtins, which are added again on loading. */
@@ -442,7 +432,8 @@ substitute_reduce(PyObject *object, PyObject *protocol)
     case NAMESPACE:
         return reduce_namespace(self->object);
     case MODULE:
-        return reduce_module(self->object);
+        return call_python("pickletask.imports", "reduce_module",
+                           self->object);
     case HEAD:
         return functions_reduce_head(self->object, self->globals);
     }
