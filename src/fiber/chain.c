@@ -77,9 +77,11 @@ chain_append_bridge(chain *c, iframe *shim, bridge_kind kind)
     return link;
 }
 
-chain_result
-chain_append_waiting(chain *c, iframe *outer, iframe *inner, int all)
+/* Inline: a soft switch does little else for each of its frames. */
+static inline chain_result
+append_waiting(chain *c, iframe *outer, iframe *inner, int all)
 {
+    int owns_lock = imports_is_owner(iframe_code(outer));
     chain_link *link = chain_append(c, outer);
 
     if (link == NULL) {
@@ -88,8 +90,7 @@ chain_append_waiting(chain *c, iframe *outer, iframe *inner, int all)
     link->waits = 1;
     link->depth = link->kept = iframe_depth(outer);
     link->how = chain_pending(outer, inner);
-    /* It owns the lock of an import, which is the thread's. */
-    link->held = iframe_code(outer) == bridge_get(BRIDGE_IMPORTING)->code;
+    link->held = owns_lock;
     if (!all) {
         return CHAIN_KNOWN;
     }
@@ -102,6 +103,12 @@ chain_append_waiting(chain *c, iframe *outer, iframe *inner, int all)
         link->how = PENDING_REPEAT;
     }
     return CHAIN_KNOWN;
+}
+
+chain_result
+chain_append_waiting(chain *c, iframe *outer, iframe *inner)
+{
+    return append_waiting(c, outer, inner, 1);
 }
 
 chain_result
@@ -379,7 +386,7 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
             }
             continue;
         }
-        if (chain_append_waiting(c, outer, inner, all) != CHAIN_KNOWN) {
+        if (append_waiting(c, outer, inner, all) != CHAIN_KNOWN) {
             return CHAIN_FAILED;
         }
     }

@@ -108,10 +108,9 @@ chain_link *chain_append(chain *c, iframe *f);
 /* The same for a frame that a bridge is to have, which waits. */
 chain_link *chain_append_bridge(chain *c, iframe *shim, bridge_kind kind);
 
-/* The same for frame `outer`, which waits for `inner` in the same loop.
- * `all`: as for chain_walk(). */
-chain_result chain_append_waiting(chain *c, iframe *outer, iframe *inner,
-                                  int all);
+/* The same for frame `outer`, which waits for `inner` in the same loop, with
+ * its pending instruction. */
+chain_result chain_append_waiting(chain *c, iframe *outer, iframe *inner);
 
 /* The walk ends at this frame (NULL: outside of all). */
 chain_result chain_refuse(chain *c, iframe *where);

@@ -13,6 +13,8 @@ static struct {
         *gcd_import, *submodules, *import;
 } known;
 
+imports_telling_codes imports_codes;
+
 static PyTypeObject *spec_type;     /* owned */
 static PyObject *spec_string, *initializing_string;     /* owned */
 static PyObject *taken_type;        /* of pickletask/_bridges.py. Owned */
@@ -53,12 +55,6 @@ variable(iframe *f, const char *name)
         }
     }
     return NULL;
-}
-
-int
-imports_is_outer(PyCodeObject *code)
-{
-    return code == known.call || code == known.load;
 }
 
 /* ---- walking ------------------------------------------------------------ */
@@ -144,7 +140,7 @@ walk_loader(walk *w, iframe *execute)
     }
     return append_bridge(w, BRIDGE_NOTHING) == NULL
                ? CHAIN_FAILED
-               : chain_append_waiting(w->c, outer, execute, 1);
+               : chain_append_waiting(w->c, outer, execute);
 }
 
 /* What the bridge is to know of the module. 0, or -1 with an exception. */
@@ -310,7 +306,7 @@ walk_caller(walk *w, iframe *inner)
     iframe *outer = next_outer(inner);
 
     if (!iframe_is_entry(inner)) {
-        return chain_append_waiting(w->c, outer, inner, 1);
+        return chain_append_waiting(w->c, outer, inner);
     }
     return runs(outer, known.import)
                ? boundary_walk(w->c, outer, inner, w->loop, w->writes)
@@ -653,6 +649,11 @@ imports_setup(PyObject *module)
     if (take_code(bootstrap, "_resolve_parents", &known.find_parents) < 0) {
         PyErr_Clear();
     }
+    imports_codes = (imports_telling_codes){
+        .call = known.call,
+        .load = known.load,
+        .importing = bridge_get(BRIDGE_IMPORTING)->code,
+    };
     status = 0;
 
 error:

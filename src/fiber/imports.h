@@ -24,9 +24,30 @@
 
 #include "fiber/chain.h"
 
+/* The code by which frames of imports are told from others: asked of every
+ * frame that is walked.  Borrowed. */
+typedef struct {
+    PyCodeObject *call, *load;  /* importlib's */
+    PyCodeObject *importing;    /* the bridge's */
+} imports_telling_codes;
+
+extern imports_telling_codes imports_codes;
+
 /* Has a frame of this code run the code of a module that is imported, or of
  * the loader that does so? */
-int imports_is_outer(PyCodeObject *code);
+static inline int
+imports_is_outer(PyCodeObject *code)
+{
+    return code == imports_codes.call || code == imports_codes.load;
+}
+
+/* Does a frame of this code own the lock of an import, which is the thread's?
+ */
+static inline int
+imports_is_owner(PyCodeObject *code)
+{
+    return code == imports_codes.importing;
+}
 
 /* Appends what stands outside of `inner`, whose next outer frame is such a
  * one: bridges, and the frame that waits for the import.  Parameters and
