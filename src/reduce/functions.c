@@ -90,16 +90,6 @@ reduce_code_in(PyObject *code, PyObject *globals)
     return Py_BuildValue("(NN)", packed, home);
 }
 
-/* Adds what makes a function differ from a new one. Steals the value; NULL
- * is passed on. 0, or -1 with an exception. */
-static int
-add_attribute(PyObject *state, const char *name, PyObject *value)
-{
-    int status = value == NULL ? -1 : PyDict_SetItemString(state, name, value);
-    Py_XDECREF(value);
-    return status;
-}
-
 /* The attributes of a function that its code doesn't say. */
 static PyObject *
 function_state(PyFunctionObject *f)
@@ -112,26 +102,26 @@ function_state(PyFunctionObject *f)
         return NULL;
     }
     if (f->func_closure != NULL
-        && add_attribute(state, "__closure__",
-                         substitute_items(f->func_closure)) < 0)
+        && substitute_add(state, "__closure__",
+                          substitute_items(f->func_closure)) < 0)
     {
         goto error;
     }
     if (f->func_defaults != NULL
-        && add_attribute(state, "__defaults__",
-                         substitute_items(f->func_defaults)) < 0)
+        && substitute_add(state, "__defaults__",
+                          substitute_items(f->func_defaults)) < 0)
     {
         goto error;
     }
     if (f->func_kwdefaults != NULL && PyDict_CheckExact(f->func_kwdefaults)
-        && add_attribute(state, "__kwdefaults__",
-                         substitute_values(f->func_kwdefaults)) < 0)
+        && substitute_add(state, "__kwdefaults__",
+                          substitute_values(f->func_kwdefaults)) < 0)
     {
         goto error;
     }
     if (f->func_dict != NULL && PyDict_GET_SIZE(f->func_dict) > 0
-        && add_attribute(state, "__dict__",
-                         substitute_values(f->func_dict)) < 0)
+        && substitute_add(state, "__dict__",
+                          substitute_values(f->func_dict)) < 0)
     {
         goto error;
     }
@@ -148,8 +138,8 @@ function_state(PyFunctionObject *f)
     /* After the annotations: each of the two takes the other's place. */
     /* functools.wraps() may have set it to None. */
     if (f->func_annotate != NULL && !Py_IsNone(f->func_annotate)
-        && add_attribute(state, "__annotate__",
-                         substitute_for(f->func_annotate)) < 0)
+        && substitute_add(state, "__annotate__",
+                          substitute_for(f->func_annotate)) < 0)
     {
         goto error;
     }

@@ -283,6 +283,14 @@ substitute_namespace(PyObject *dict)
     return substitute_new(NAMESPACE, dict, NULL);
 }
 
+int
+substitute_add(PyObject *state, const char *name, PyObject *value)
+{
+    int status = value == NULL ? -1 : PyDict_SetItemString(state, name, value);
+    Py_XDECREF(value);
+    return status;
+}
+
 PyObject *
 substitute_head(PyObject *code, PyObject *globals)
 {

@@ -20,6 +20,10 @@ int substitute_setup(PyObject *module);
  * an exception. */
 PyObject *substitute_for(PyObject *value);
 
+/* Adds an entry to a state. Steals the value; NULL is passed on. 0, or -1 with
+ * an exception. */
+int substitute_add(PyObject *state, const char *name, PyObject *value);
+
 /* A substitute for the function of a frame: all that counts of it are its
  * code and globals. New reference, or NULL with an exception. */
 PyObject *substitute_head(PyObject *code, PyObject *globals);

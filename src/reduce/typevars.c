@@ -126,16 +126,6 @@ has_attributes(PyObject *object)
 
 /* ---- reducing ---------------------------------------------------------- */
 
-/* Adds an entry. Steals the value; NULL is passed on. 0, or -1 with an
- * exception. */
-static int
-add(PyObject *state, const char *name, PyObject *value)
-{
-    int status = value == NULL ? -1 : PyDict_SetItemString(state, name, value);
-    Py_XDECREF(value);
-    return status;
-}
-
 static PyObject *
 core_type_param_state(PyObject *module, PyObject *object)
 {
@@ -147,7 +137,9 @@ core_type_param_state(PyObject *module, PyObject *object)
     }
     for (const field *f = k->fields; f->name != NULL; f++) {
         PyObject *value = *at(object, f);
-        if (value != NULL && add(state, f->name, substitute_for(value)) < 0) {
+        if (value != NULL
+            && substitute_add(state, f->name, substitute_for(value)) < 0)
+        {
             goto error;
         }
     }
@@ -155,12 +147,13 @@ core_type_param_state(PyObject *module, PyObject *object)
         variance *v = variance_of(object, k);
         PyObject *saved = Py_BuildValue("(iii)", v->covariant,
                                         v->contravariant, v->infer_variance);
-        if (add(state, "variance", saved) < 0) {
+        if (substitute_add(state, "variance", saved) < 0) {
             goto error;
         }
     }
     if (has_attributes(object)
-        && add(state, "attributes", PyObject_GenericGetDict(object, NULL)) < 0)
+        && substitute_add(state, "attributes",
+                          PyObject_GenericGetDict(object, NULL)) < 0)
     {
         goto error;
     }
