@@ -2,9 +2,10 @@
 
     python .ci/test_all.py [--pythons "PATH ..."] [--flavours ...] [--jobs N] [PYTEST ARGUMENT ...]
 
-Two suites run at a time; each line of output begins with the name of its Python. The last line is
-the test runner's own closing line: of the first suite that failed, or of the last one. The status
-is 1 if any failed, or if none was found.
+Two suites run at a time; each line of output begins with the name of its Python. What pytest says
+of tests that failed is repeated at the end, where one looks first. The last line is the test
+runner's own closing line: of the first suite that failed, or of the last one. The status is 1 if
+any failed, or if none was found.
 
 --flavours runs the suite in other ways that an interpreter can be started, see FLAVOURS, "all" or
 some of them separated by commas: on the newest release build found, or on those named.
@@ -27,6 +28,10 @@ import common
 from common import Failure
 
 ENV = Path(__file__).with_name("env.py")
+# "=== FAILURES ===", and the heading after it, which ends what is said of them.
+FAILURES = re.compile(r"=+ (FAILURES|ERRORS) =+$")
+HEADING = re.compile(r"=+ .* =+$")
+REPEATED = 50  # lines of a suite, the last ones: they end with the names of all that failed
 # "==== 12 passed, 1 skipped in 3.45s ====", with -q bare.
 CLOSING_LINE = re.compile(r"(=+ )?(\d+ [a-z]+\b.*|no tests ran) in \d[\d.]*s\b[^=]*( =+)?$")
 
@@ -69,6 +74,7 @@ class Suite:
         self.variables = FLAVOURS[flavour] if flavour else {}
         self.left_out = LEFT_OUT_WITH_PERF if flavour == "perf" else []
         self.status, self.closing, self.seconds = None, None, 0
+        self.failures = []  # lines
 
     def run(self, arguments):
         """Run pytest with ARGUMENTS, its output passed on line by line."""
@@ -77,6 +83,7 @@ class Suite:
         command += ["env", *(f"{name}={value}" for name, value in self.variables.items())]
         command += ["pytest", "--color=no", *self.left_out, *arguments]
         started = time.monotonic()
+        repeats = False
         with subprocess.Popen(
             command,
             cwd=common.ROOT,
@@ -93,6 +100,10 @@ class Suite:
                 # In one piece: the other suite writes, too.
                 sys.stdout.write(f"{self.name} | {line.rstrip()}\n")
                 sys.stdout.flush()
+                if HEADING.match(line.rstrip()):
+                    repeats = FAILURES.match(line) is not None
+                if repeats or line.startswith(("FAILED ", "ERROR ")):
+                    self.failures.append(line.rstrip())
                 if CLOSING_LINE.match(line.rstrip()):
                     self.closing = line.rstrip()
         self.status = process.returncode
@@ -186,6 +197,10 @@ def main():
     pairs = [(each, flavour) for each in interpreters for flavour in flavours or [None]]
     suites = [Suite(*pair) for pair in pairs if has_flavour(*pair)]
     run_all(suites, arguments, max(options.jobs, 1), options.quick_debug)
+    for suite in suites:
+        if suite.failures:
+            print(f"\n##### {suite.name}")
+            print(*suite.failures[-REPEATED:], sep="\n")
     print("\n##### all")
     for interpreter in left_out:
         print(f"left out  {interpreter}: {interpreter.lack}")
