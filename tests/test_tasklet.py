@@ -1495,16 +1495,37 @@ def test_recursion_that_switches_is_limited(room):
         except RecursionError:
             outcomes.append("limited")
 
-    old = sys.getrecursionlimit()
-    tasklet(function)()
-    tasklet(function)()
-    try:
-        # A tasklet isn't deep: it may set a limit that is too low here.
-        tasklet(sys.setrecursionlimit)(room).run()
-        run()
-    finally:
-        sys.setrecursionlimit(old)
+    # A tasklet isn't deep: it may set a limit that is too low for the main tasklet.
+    with_limit(room, function, function)
     assert outcomes == ["limited", "limited"]
+
+
+def with_limit(limit, *functions):
+    """Run the functions in tasklets of their own, under a recursion limit once all have begun."""
+
+    def change():
+        old = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit)
+        while any(task.alive for task in tasks):
+            schedule()
+        sys.setrecursionlimit(old)
+
+    tasks = [tasklet(function)() for function in functions]
+    tasklet(change)()
+    run()
+
+
+def test_limit_that_is_too_low_for_waiting_frames_lets_them_return():
+    log = []
+
+    def descend(depth):
+        if depth:
+            return descend(depth - 1) + 1
+        schedule()
+        return 0
+
+    with_limit(20, lambda: log.append(descend(40)), lambda: log.append(descend(5)))
+    assert log == [40, 5]
 
 
 RECURSIONS = {
