@@ -260,6 +260,7 @@ class Program:
         each(number, step, stepper, map(function, "12"), map(function, "12", "34"))
         stepper, function = make_stepper(self.probe, 0), make_function(self.probe, 0)
         each(number, loop, stepper, map(function, "12"), map(function, "12", "34"))
+        each(number, loop, self.awaited(self.ways["AWAIT"]).__await__())
 
     def by_gathering(self, number):
         def loop(iterator):
