@@ -776,6 +776,13 @@ def test_copies_leave_nothing_behind(mode, run_isolated):
     assert out.splitlines()[-1].startswith("checked "), out
 
 
+def test_killed_tasks_touch_no_memory_that_is_free(mode, run_isolated):
+    out = run_isolated(
+        Path("isolated/kill_everywhere.py"), mode=mode, env={"PYTHONMALLOC": "debug"}
+    ).stdout
+    assert len(out.splitlines()) > 300
+
+
 # ---- plumbing -------------------------------------------------------------
 
 

@@ -57,6 +57,13 @@ int crossing_await_call(crossing *x, PyObject *awaitable,
 /* Is it such a call, whose operands may be looked at? */
 int crossing_is_await_call(const crossing *x);
 
+/* May it be looked at what a CALL calls, and what it gives as a value in place
+ * of another?  The distance alone doesn't prove it: a generator that is closed
+ * while an operand is dropped can happen to be as far away as one that a
+ * method resumes. */
+int crossing_may_resume(const crossing *x, PyObject *callable);
+int crossing_may_give(const crossing *x, PyObject *value);
+
 /* throw() and close() of a generator that delegates to another reach that one
  * first, with no loop for the frames in between, which are in no chain or in
  * that of the outer frame. */

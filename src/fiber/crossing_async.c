@@ -9,6 +9,11 @@
 int
 crossing_await(crossing *x, PyObject *gen, PyObject *receiver)
 {
+    if (!x->link->waits && !x->passes
+        && !crossing_is_known(x, DISTANCE_AWAIT))
+    {
+        return 0;
+    }
     /* The receiver stays on the stack. */
     if (awaitable_generator(receiver) != gen) {
         return 0;
@@ -16,12 +21,9 @@ crossing_await(crossing *x, PyObject *gen, PyObject *receiver)
     if (awaitable_converts(receiver)) {
         x->link->how = PENDING_STEP;
         x->link->held = !x->link->waits;
-        if (x->link->opcode != SEND) {
-            return 0;
-        }
+        return x->link->opcode == SEND;
     }
-    return x->link->waits || x->passes
-           || crossing_is_known(x, DISTANCE_AWAIT);
+    return 1;
 }
 
 /* May an operand of a call be looked at, wherever the inner frame came from?
@@ -59,6 +61,26 @@ is_known_method(PyObject *operand)
     return 0;
 }
 
+int
+crossing_may_resume(const crossing *x, PyObject *callable)
+{
+    return callable != NULL
+           && (is_known_method(callable) || is_alive(x, callable));
+}
+
+int
+crossing_may_give(const crossing *x, PyObject *value)
+{
+    PyObject *constants = iframe_code(x->link->frame)->co_consts;
+
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++) {
+        if (PyTuple_GET_ITEM(constants, i) == value) {
+            return 1;
+        }
+    }
+    return is_alive(x, value);
+}
+
 /* What is called by a CALL, and the object whose method it is, or which is its
  * first argument; *first is set to the argument after that. 0 if one of the
  * two can't be looked at; `resumed` may if it is `known`. */
@@ -70,9 +92,7 @@ call_target(const crossing *x, PyObject *known, PyCFunction *function,
         return 0;
     }
     PyObject *callable = chain_call_operands(x->top, x->link->oparg, first);
-    if (callable == NULL
-        || (!is_known_method(callable) && !is_alive(x, callable)))
-    {
+    if (!crossing_may_resume(x, callable)) {
         return 0;
     }
     *function = crossing_c_function(callable);

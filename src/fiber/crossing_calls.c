@@ -344,8 +344,11 @@ crossing_generator_call(crossing *x, PyObject *gen)
         return 0;
     }
     PyObject *callable = crossing_call_parts(x, &first, &count, &names);
+    if (names != NULL || !crossing_may_resume(x, callable)) {
+        return 0;
+    }
     PyCFunction function = crossing_c_function(callable);
-    if (function == NULL || names != NULL) {
+    if (function == NULL) {
         return 0;
     }
     if (PyCFunction_Check(callable) && function != crossing_functions.next) {
@@ -364,11 +367,19 @@ crossing_generator_call(crossing *x, PyObject *gen)
     }
     count -= bound;
     if (function == crossing_functions.next) {
-        if (count == 1) {
-            x->bridge = BRIDGE_DEFAULT;
-            x->values[0] = Py_NewRef(islot_object(first[1]));
+        if (!crossing_is_known(x, DISTANCE_NEXT) || count > 1) {
+            return 0;
         }
-        return crossing_is_known(x, DISTANCE_NEXT) && count <= 1;
+        if (count == 1) {
+            PyObject *value = islot_object(first[1]);
+            /* A generator that is dropped belongs to nobody else. */
+            if (Py_REFCNT(gen) == 1 && !crossing_may_give(x, value)) {
+                return 0;
+            }
+            x->bridge = BRIDGE_DEFAULT;
+            x->values[0] = Py_NewRef(value);
+        }
+        return 1;
     }
     if (function == crossing_functions.send) {
         return crossing_is_known(x, DISTANCE_METHOD) && count == 1;
