@@ -17,6 +17,7 @@ from pathlib import Path
 
 import programs
 import pytest
+from conftest import SLOWDOWN
 from programs import begin
 
 import pickletask
@@ -776,11 +777,19 @@ def test_copies_leave_nothing_behind(mode, run_isolated):
     assert out.splitlines()[-1].startswith("checked "), out
 
 
+# What is free is filled with what is no pointer.
+FILLED = {"PYTHONMALLOC": "debug", "PYTHONWARNINGS": "ignore"}
+
+
 def test_killed_tasks_touch_no_memory_that_is_free(mode, run_isolated):
-    out = run_isolated(
-        Path("isolated/kill_everywhere.py"), mode=mode, env={"PYTHONMALLOC": "debug"}
-    ).stdout
+    script = Path("isolated/kill_everywhere.py")
+    out = run_isolated(script, mode=mode, env=FILLED).stdout
     assert len(out.splitlines()) > 300
+
+
+def test_unwinding_tasks_touch_no_memory_that_is_free(mode, run_isolated):
+    out = run_isolated(Path("isolated/unwind.py"), 7 * SLOWDOWN, mode=mode, env=FILLED).stdout
+    assert int(out.split()[-1]) > 2000 // SLOWDOWN
 
 
 # ---- plumbing -------------------------------------------------------------
