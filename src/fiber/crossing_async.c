@@ -61,11 +61,38 @@ is_known_method(PyObject *operand)
     return 0;
 }
 
+typedef struct {
+    PyObject *object;
+    int found;
+} search;
+
+static int
+is_other(PyObject *object, void *argument)
+{
+    search *s = argument;
+    s->found = object == s->object;
+    return !s->found;
+}
+
+/* Does the collector know of an object at this address?  That takes a while,
+ * and so it is asked only of what is to be written down. */
+static int
+is_object(const crossing *x, PyObject *address)
+{
+    search s = {.object = address};
+
+    if (x->writes) {
+        interp_visit_objects(is_other, &s);
+    }
+    return s.found;
+}
+
 int
 crossing_may_resume(const crossing *x, PyObject *callable)
 {
     return callable != NULL
-           && (is_known_method(callable) || is_alive(x, callable));
+           && (is_known_method(callable) || is_alive(x, callable)
+               || is_object(x, callable));
 }
 
 int
@@ -78,7 +105,7 @@ crossing_may_give(const crossing *x, PyObject *value)
             return 1;
         }
     }
-    return is_alive(x, value);
+    return is_alive(x, value) || is_object(x, value);
 }
 
 /* What is called by a CALL, and the object whose method it is, or which is its

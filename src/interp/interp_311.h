@@ -403,6 +403,26 @@ interp_watch(PyCodeObject *code)
     return 0;
 }
 
+/* Calls visit() with each object that the collector knows, until it returns
+ * 0. */
+static inline void
+interp_visit_objects(int (*visit)(PyObject *, void *), void *argument)
+{
+    struct _gc_runtime_state *gc = &PyInterpreterState_Get()->gc;
+
+    for (int i = 0; i <= NUM_GENERATIONS; i++) {
+        PyGC_Head *head = i < NUM_GENERATIONS ? &gc->generations[i].head
+                                              : &gc->permanent_generation.head;
+        for (PyGC_Head *g = _PyGCHead_NEXT(head); g != head;
+             g = _PyGCHead_NEXT(g))
+        {
+            if (!visit((PyObject *)(g + 1), argument)) {
+                return;
+            }
+        }
+    }
+}
+
 /* What a weak reference refers to. New reference; NULL if it's gone. */
 static inline PyObject *
 interp_weakref_get(PyObject *reference)

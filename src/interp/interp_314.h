@@ -394,6 +394,14 @@ interp_watch(PyCodeObject *code)
     return 0;
 }
 
+/* Calls visit() with each object that the collector knows, until it returns
+ * 0. */
+static inline void
+interp_visit_objects(int (*visit)(PyObject *, void *), void *argument)
+{
+    PyUnstable_GC_VisitObjects(visit, argument);
+}
+
 /* What a weak reference refers to. New reference; NULL if it's gone. */
 static inline PyObject *
 interp_weakref_get(PyObject *reference)
