@@ -239,6 +239,38 @@ def pass_an_exception_through_generators():
     return log
 
 
+class _Holder:
+    def __init__(self, generator):
+        self.send = generator.send
+
+
+def resume_by_methods_that_no_variable_holds():
+    log = []
+
+    def generator():
+        log.append(suspend((yield 1)))
+        log.append(suspend((yield 2)))
+        yield suspend(3)
+
+    g = generator()
+    next(g)
+    senders = [g.send]
+    log.append(senders[0]("in a list"))
+    holder = _Holder(g)
+    log.append(holder.send("in an object"))
+    log.append(getattr(g, "throw", None) is not None)
+    return log
+
+
+def ask_with_a_default_that_no_variable_holds():
+    def generator():
+        suspend(1)
+        return
+        yield
+
+    return next(generator(), [suspend(2)])
+
+
 def loop_over_generators_while_handling():
     log = []
 
