@@ -6,10 +6,10 @@
 #include "distance.h"
 #include "interp/clear.h"
 
-/* The code of importlib's functions.  Owned; of functions that a version
+/* The code of importlib's other functions.  Owned; of those that a version
  * doesn't have NULL. */
 static struct {
-    PyCodeObject *call, *execute, *load, *find_unlocked, *find, *find_parents,
+    PyCodeObject *execute, *find_unlocked, *find, *find_parents,
         *gcd_import, *submodules, *import;
 } known;
 
@@ -371,7 +371,7 @@ walk_finding(walk *w, iframe **find)
 
     *find = NULL;
     if (gcd_import == NULL && iframe_is_entry(f)) {
-        if (!runs(outer, known.call)) {
+        if (!runs(outer, imports_codes.call)) {
             return walk_statement(w, outer, f);
         }
         if (!is_distance(w, f, outer, DISTANCE_IMPORT_SPREAD)
@@ -387,7 +387,7 @@ walk_finding(walk *w, iframe **find)
     }
     f = gcd_import;
     outer = next_outer(f);
-    if (runs(outer, known.call)) {
+    if (runs(outer, imports_codes.call)) {
         if (iframe_is_entry(f) && !is_distance(w, f, outer, DISTANCE_SPREAD)) {
             return chain_refuse(w->c, outer);
         }
@@ -405,14 +405,14 @@ imports_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
     walk w = {c, loop, writes};
     iframe *find = NULL, *loading, *execute;
 
-    if (runs(outer, known.load)) {
-        loading = caller(&w, inner, known.load);
+    if (runs(outer, imports_codes.load)) {
+        loading = caller(&w, inner, imports_codes.load);
     }
     else {
         execute = executes(&w, outer, inner)
                       ? caller(&w, outer, known.execute)
                       : NULL;
-        loading = caller(&w, execute, known.load);
+        loading = caller(&w, execute, imports_codes.load);
         if (loading == NULL && execute != NULL) {
             return walk_loader(&w, execute);
         }
@@ -433,7 +433,7 @@ imports_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
 static PyObject *
 imported_by(const chain_link *link)
 {
-    if (chain_code(link) != bridge_get(BRIDGE_IMPORTING)->code) {
+    if (!imports_is_owner(chain_code(link))) {
         return NULL;
     }
     return link->bridge != NULL ? link->values[0]
@@ -572,7 +572,8 @@ imports_probe(void)
             continue;
         }
         Py_ssize_t distance = interp_loop_distance(&loop, f, outer);
-        int finds = runs(f, known.find), nested = runs(outer, known.call);
+        int finds = runs(f, known.find);
+        int nested = runs(outer, imports_codes.call);
         if (!finds && !runs(f, known.submodules)) {
             continue;
         }
@@ -633,8 +634,9 @@ imports_setup(PyObject *module)
     basics = PyObject_GetAttrString(external, "_LoaderBasics");
     taken_type = PyObject_GetAttrString(bridges, "TakenImport");
     if (type == NULL || basics == NULL || taken_type == NULL
-        || take_code(bootstrap, "_call_with_frames_removed", &known.call) < 0
-        || take_code(bootstrap, "_load_unlocked", &known.load) < 0
+        || take_code(bootstrap, "_call_with_frames_removed",
+                     &imports_codes.call) < 0
+        || take_code(bootstrap, "_load_unlocked", &imports_codes.load) < 0
         || take_code(bootstrap, "_find_and_load_unlocked",
                      &known.find_unlocked) < 0
         || take_code(bootstrap, "_find_and_load", &known.find) < 0
@@ -649,11 +651,7 @@ imports_setup(PyObject *module)
     if (take_code(bootstrap, "_resolve_parents", &known.find_parents) < 0) {
         PyErr_Clear();
     }
-    imports_codes = (imports_telling_codes){
-        .call = known.call,
-        .load = known.load,
-        .importing = bridge_get(BRIDGE_IMPORTING)->code,
-    };
+    imports_codes.importing = bridge_get(BRIDGE_IMPORTING)->code;
     status = 0;
 
 error:

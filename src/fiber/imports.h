@@ -25,10 +25,10 @@
 #include "fiber/chain.h"
 
 /* The code by which frames of imports are told from others: asked of every
- * frame that is walked.  Borrowed. */
+ * frame that is walked. */
 typedef struct {
-    PyCodeObject *call, *load;  /* importlib's */
-    PyCodeObject *importing;    /* the bridge's */
+    PyCodeObject *call, *load;  /* importlib's; owned */
+    PyCodeObject *importing;    /* the bridge's; borrowed */
 } imports_telling_codes;
 
 extern imports_telling_codes imports_codes;
