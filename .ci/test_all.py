@@ -97,15 +97,16 @@ class Suite:
                 # Those of -X importtime hide all others.
                 if line.startswith("import time:"):
                     continue
+                line = line.rstrip()
                 # In one piece: the other suite writes, too.
-                sys.stdout.write(f"{self.name} | {line.rstrip()}\n")
+                sys.stdout.write(f"{self.name} | {line}\n")
                 sys.stdout.flush()
-                if HEADING.match(line.rstrip()):
+                if HEADING.match(line):
                     repeats = FAILURES.match(line) is not None
                 if repeats or line.startswith(("FAILED ", "ERROR ")):
-                    self.failures.append(line.rstrip())
-                if CLOSING_LINE.match(line.rstrip()):
-                    self.closing = line.rstrip()
+                    self.failures.append(line)
+                if CLOSING_LINE.match(line):
+                    self.closing = line
         self.status = process.returncode
         self.seconds = time.monotonic() - started
 
