@@ -3,12 +3,14 @@
 Each program has two loops, one in the other, over iterators of all kinds, and a body that fails
 with operands on its stack. What is dropped suspends in a finally clause, and so the task stands
 where operands of the pending instruction are gone already: it is saved there, or refused, goes on,
-or is killed. The argument says how many programs to leave out between two that are tried.
+or is killed. The argument N has every Nth program tried.
 """
 
-import itertools  # noqa: F401  (the programs use it)
+import itertools
 import pickle
 import sys
+
+import programs
 
 from pickletask import schedule_remove, tasklet
 
@@ -165,7 +167,7 @@ def program():
 
 
 def end(task, resume):
-    """Run a task to its end, by run() every second time if it is to resume; save it on its way."""
+    """Run a task to its end, or kill it at every second step; save it on its way."""
     for number in range(40):
         if not task.alive:
             return
@@ -185,12 +187,7 @@ def end(task, resume):
                 assert type(error).__name__ in ("NotPicklableError", "TypeError"), error
             else:
                 # What resumes the copy doesn't save it again.
-                copy = pickle.loads(data)
-                while copy.alive:
-                    try:
-                        copy.kill()
-                    except BaseException:
-                        pass
+                programs.end(pickle.loads(data))
     raise AssertionError(f"{task} survives")
 
 
