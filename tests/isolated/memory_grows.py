@@ -17,7 +17,7 @@ import mutants
 import pickletask
 from pickletask import channel, run, schedule, schedule_remove, tasklet
 
-REPEAT = 100 if sys.getallocatedblocks() else 5
+REPEAT = 20 if sys.getallocatedblocks() else 5
 ROUNDS = 5
 
 
@@ -484,26 +484,25 @@ COUNTERS = {
     "blocks": sys.getallocatedblocks,
     "references": getattr(sys, "gettotalrefcount", None),  # of debug builds
 }
+# Where attributes were found: thousands of names, kept by their addresses.
+clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 
 
-def measure(operation, function, repeat, counter):
-    for _ in range(repeat):
+def measure(operation, function, counter):
+    for _ in range(REPEAT):
         operation(function)
     gc.collect()
+    clear_caches()
     return COUNTERS[counter]()
 
 
 def check(name, kind, counter):
     operation, function = OPERATIONS[name], KINDS[kind]
-    repeat = min(REPEAT, 12) if kind == "nest_deep" else REPEAT
-    if "lost" in name:
-        repeat = min(REPEAT, 20)
-    measure(operation, function, 10, counter)
-    counts = [measure(operation, function, repeat, counter) for _ in range(ROUNDS)]
-    # CPython's own caches, of strings above all, fill slowly: what leaks does so in each round.
+    counts = [measure(operation, function, counter) for _ in range(ROUNDS)]
+    # What leaks does so in each round. A block or two are those of the counts.
     growth = min(after - before for before, after in zip(counts, counts[1:], strict=False))
-    if growth >= repeat:
-        return f"{name} {kind}: {growth / repeat:.2f} {counter} each time"
+    if growth * 4 >= REPEAT:
+        return f"{name} {kind}: {growth / REPEAT:.2f} {counter} each time"
     return None
 
 
