@@ -164,7 +164,7 @@ class _Inspector:
             state = self.states.get(id(node), node.state)
             if _MAKERS.get(_name(node)) == "generator":
                 if state is not None:
-                    generators.append(self.generator(state))
+                    generators.append(self.generator(_without_milestones(state)))
             elif state is not None and _is_compact_task(node, _without_context(state)):
                 tasks.append(self.task(node, _without_context(state)))
             elif state is not None and _is_old_task(node, state):
@@ -358,6 +358,12 @@ def _without_context(state):
     """The state of a tasklet that may be followed by its context."""
     items = _items(state.node)
     return items[0] if len(items) == 2 and items[0].node.kind == "tuple" else state
+
+
+def _without_milestones(state):
+    """The state of a generator that may follow others."""
+    items = _items(state.node)
+    return items[1] if len(items) == 2 and items[0].node.kind == "tuple" else state
 
 
 def _is_compact_task(node, state):

@@ -15,8 +15,8 @@ GROWS = Path("isolated/memory_grows.py")
 FLAT = """
     Switch SwitchSoftly Create CreateBlocked Throw ThrowSoftly ThrowNested ThrowGenerating
     ThrowStepping Kill KillSoftly KillGenerating Drop DropSoftly Channel ChannelSoftly
-    Generator LoadGenerator Coroutine LoadCoroutine AsyncGenerator LoadAsyncGenerator RefuseDump
-    DumpsImport
+    Generator ChainOfGenerators LoadGenerator Coroutine LoadCoroutine AsyncGenerator
+    LoadAsyncGenerator RefuseDump DumpsImport
 """.split()
 KINDS = """
     flat nested generating stepping enclosing executed handling constructing entering leaving adding

@@ -228,8 +228,11 @@ awaitables_maker(PyGenObject *gen)
 PyObject *
 awaitables_make_generator(PyObject *args, int state)
 {
-    PyObject *head, *name = NULL, *qualname = NULL, *stones;
-    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname, &stones)) {
+    PyObject *head, *name = NULL, *qualname = NULL;
+    /* Its milestones came along here before they did with its state. */
+    PyObject *milestones;
+    if (!PyArg_ParseTuple(args, "O|UUO", &head, &name, &qualname,
+                          &milestones)) {
         return NULL;
     }
     return rebuild_new_generator(head, name, qualname, state);

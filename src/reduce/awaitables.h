@@ -13,8 +13,8 @@
  * asynchronous one. */
 PyObject *awaitables_maker(PyGenObject *gen);
 
-/* What such a maker makes of (head[, name, qualname[, milestones]]) and the
- * state (REBUILD_...). New reference, or NULL with an exception. */
+/* What such a maker makes of (head[, name, qualname]) and the state
+ * (REBUILD_...). New reference, or NULL with an exception. */
 PyObject *awaitables_make_generator(PyObject *args, int state);
 
 /* Adds the reducer, and _AWAITABLES: the types that it is for. 0, or -1 with

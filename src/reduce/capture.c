@@ -10,6 +10,7 @@
 #include "fiber/imports.h"
 #include "fiber/soften.h"
 #include "loops.h"
+#include "milestones.h"
 #include "module.h"
 #include "references.h"
 #include "refusals.h"
@@ -555,87 +556,22 @@ error:
 
 /* ---- a generator ------------------------------------------------------- */
 
-/* The suspended generator that a suspended one would resume first, as far as
- * its stack tells. Borrowed, or NULL. */
-static PyGenObject *
-delegate_of(PyGenObject *gen)
-{
-    iframe *f = generator_iframe(gen);
-    int depth;
-
-    if (gen->gi_frame_state >= FRAME_EXECUTING) {
-        return NULL;
-    }
-    depth = iframe_depth(f);
-    PyObject *top = NULL;
-    if (depth >= INTERP_ITERATOR_SLOTS) {
-        top = islot_object(
-            iframe_stackbase(f)[depth - INTERP_ITERATOR_SLOTS]);
-    }
-    if (top == NULL || (!PyGen_CheckExact(top) && !PyCoro_CheckExact(top))
-        || ((PyGenObject *)top)->gi_frame_state >= FRAME_EXECUTING)
-    {
-        return NULL;
-    }
-    return (PyGenObject *)top;
-}
-
-/* Of a long chain of delegating generators every 16th, innermost first.  The
- * pickler recurses from each to the next; what it has met before ends that.
- * New reference to a tuple, or NULL with an exception. */
-static PyObject *
-milestones(PyGenObject *gen)
-{
-    enum { STRIDE = 16 };
-    Py_ssize_t length = 0, limit = 1 << 20, count;
-
-    for (PyGenObject *g = delegate_of(gen); g != NULL && length < limit;
-         g = delegate_of(g))
-    {
-        length++;
-    }
-    count = length / STRIDE;
-    PyObject *result = PyTuple_New(count);
-    PyGenObject *g = gen;
-    for (Py_ssize_t left = length; result != NULL && left > 0; left--) {
-        g = delegate_of(g);
-        if (left % STRIDE == 0) {
-            PyTuple_SET_ITEM(result, left / STRIDE - 1, Py_NewRef(g));
-        }
-    }
-    return result;
-}
-
-/* What makes the empty generator: (head[, name, qualname[, milestones]]).
- * Steals the head; `named` says whether that tells the generator's names. */
+/* What makes the empty generator: (head[, name, qualname]). Steals the head;
+ * `named` says whether that tells the generator's names. */
 static PyObject *
 generator_arguments(PyGenObject *gen, PyObject *head, int named)
 {
     PyCodeObject *code = generator_code(gen);
-    PyObject *stones, *result;
 
     if (head == NULL) {
         return NULL;
     }
-    stones = milestones(gen);
-    if (stones == NULL) {
-        Py_DECREF(head);
-        return NULL;
-    }
-    if (PyTuple_GET_SIZE(stones) > 0) {
-        return Py_BuildValue("(NOON)", head, gen->gi_name, gen->gi_qualname,
-                             stones);
-    }
     if (named && gen->gi_name == code->co_name
         && gen->gi_qualname == code->co_qualname)
     {
-        result = Py_BuildValue("(N)", head);
+        return Py_BuildValue("(N)", head);
     }
-    else {
-        result = Py_BuildValue("(NOO)", head, gen->gi_name, gen->gi_qualname);
-    }
-    Py_DECREF(stones);
-    return result;
+    return Py_BuildValue("(NOO)", head, gen->gi_name, gen->gi_qualname);
 }
 
 /* What makes an empty generator like this one. Borrowed. */
@@ -681,6 +617,9 @@ capture_suspended(PyGenObject *gen, PyObject *reference)
     cache = w.failed ? NULL : codes_state(code);
     w.failed |= cache == NULL;
     state = compact_finish(&w, cache);
+    if (state != NULL) {
+        state = milestones_add(state, gen);
+    }
     if (state == NULL) {
         Py_XDECREF(head);
         return NULL;
@@ -794,15 +733,14 @@ core_refer_generator(PyObject *module, PyObject *gen)
     return reduce_generator(gen, 1);
 }
 
-/* Makes an empty generator of (head[, name, qualname[, milestones]]), or
- * suspends one in a state: (generator, state). */
+/* Makes an empty generator of (head[, name, qualname]), or suspends one in a
+ * state: (generator, state). */
 static PyObject *
 make_generator(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     if (PyTuple_GET_SIZE(args) == 2) {
-        if (rebuild_generator(PyTuple_GET_ITEM(args, 0),
-                              PyTuple_GET_ITEM(args, 1)) < 0)
-        {
+        PyObject *state = milestones_skip(PyTuple_GET_ITEM(args, 1));
+        if (rebuild_generator(PyTuple_GET_ITEM(args, 0), state) < 0) {
             return NULL;
         }
         Py_RETURN_NONE;

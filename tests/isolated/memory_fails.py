@@ -628,6 +628,31 @@ class Generator:
             assert list(pickle.loads(data)) == [4, 8]
 
 
+def delegating_to(generator):
+    yield from generator
+
+
+class ChainOfGenerators(Generator):
+    """So many that some of them lead the pickler."""
+
+    def prepare(self):
+        generator = counting([1, 2, 3])
+        for _ in range(32):
+            generator = delegating_to(generator)
+        next(generator)
+        return generator
+
+    def act(self, generator):
+        # CPython has too much to do with all of them.
+        _core._reduce_generator(generator)
+
+    act_onwards = act
+
+    def check(self, generator, nothing):
+        assert list(pickle.loads(pickle.dumps(generator))) == [4, 8]
+        assert list(generator) == [4, 8]
+
+
 class LoadGenerator(Generator):
     act_onwards = None
 
