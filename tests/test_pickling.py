@@ -13,6 +13,7 @@ import re
 import sys
 import textwrap
 import traceback
+import weakref
 from pathlib import Path
 
 import programs
@@ -397,6 +398,66 @@ def test_task_that_holds_what_pickle_refuses_stays_as_it_was(mode, pickler, prot
         assert outcome == [file]
 
 
+class Finalizing:
+    def __del__(self):
+        schedule_remove("finalizing")
+
+
+def closing():
+    try:
+        yield
+    finally:
+        schedule_remove("closing")
+
+
+def end_with_an_object():
+    thing = Finalizing()  # noqa: F841
+
+
+def end_with_a_generator():
+    generator = closing()
+    next(generator)
+
+
+def end_with_a_weak_reference():
+    class Weak:
+        pass
+
+    thing = Weak()
+    KEPT.append(weakref.ref(thing, schedule_remove))
+
+
+KEPT = []
+
+
+@pytest.mark.parametrize(
+    "function, what",
+    [
+        (end_with_an_object, "'Finalizing.__del__' (file "),
+        (end_with_a_generator, "'closing' (file "),
+        (end_with_a_weak_reference, "C code runs "),
+    ],
+)
+def test_task_whose_function_has_ended_is_refused(function, what, mode, pickler, protocol):
+    task = tasklet(function)()
+    task.run()
+    with pytest.raises(pickletask.NotPicklableError) as caught:
+        pickler.dumps(task, protocol)
+    start = f"cannot pickle this task: its function has ended, and {what}"
+    assert str(caught.value).startswith(start)
+    task.run()
+    assert not task.alive
+
+
+def test_task_that_began_in_c_code_is_refused(mode, pickler, protocol):
+    task = tasklet(list)(map(schedule_remove, [1]))
+    task.run()
+    with pytest.raises(pickletask.NotPicklableError, match="it began in C code"):
+        pickler.dumps(task, protocol)
+    task.run()
+    assert not task.alive
+
+
 def test_running_task_is_refused(mode):
     errors = []
 
@@ -674,6 +735,105 @@ def test_thousand_frames_are_pickled(mode):
 
 def deep_sum(n):
     return n + deep_sum(n - 1) if n else schedule_remove(0)
+
+
+# ---- chains of generators --------------------------------------------------
+
+
+def delegate(inner, seen):
+    yield
+    yield from inner
+
+
+def iterate(inner, seen):
+    yield
+    for value in inner:  # noqa: UP028  (the loop is what is to be saved)
+        yield value
+
+
+def keep(inner, seen):
+    """It resumes nothing, but INNER is on its stack while it waits, where an iterator would be."""
+    yield
+    yield inner, inner, (yield)
+
+
+def end(seen):
+    yield
+    yield
+    yield len(seen)
+
+
+def chained(kinds, seen):
+    """Generators of these kinds, each given the next, at which all of them wait."""
+    chain = [end(seen)]
+    for kind in reversed(kinds):
+        next(chain[0])
+        chain.insert(0, kind(chain[0], seen))
+    next(chain[0])
+    next(chain[0])
+    return chain
+
+
+@pytest.mark.parametrize("kind", [delegate, iterate])
+def test_long_chain_of_generators_needs_little_recursion(kind, pickler, protocol):
+    for count in (15, 16, 17, 256, 257, 700):
+        data = pickler.dumps(chained([kind] * count, [1])[0], protocol)
+        assert next(pickler.loads(data)) == 1
+        assert len(data) < 1000 + 60 * count
+
+
+@pytest.mark.parametrize("count", [15, 16, 17, 40, 300])
+@pytest.mark.parametrize("kind", [delegate, iterate])
+def test_chain_of_generators_whose_innermost_knows_the_outermost(kind, count, pickler, protocol):
+    seen = []
+    seen.append(chained([kind] * count, seen)[0])
+    first = pickler.loads(pickler.dumps(seen[0], protocol))
+    assert next(first) == 1
+    seen, first = pickler.loads(pickler.dumps((seen, seen[0]), protocol))
+    assert seen[0] is first
+    assert next(first) == 1
+
+
+def test_generator_waits_with_itself_on_its_stack(pickler, protocol):
+    def own():
+        me = yield
+        yield me, me, (yield)
+
+    generator = own()
+    next(generator)
+    generator.send(generator)
+    copy = pickler.loads(pickler.dumps(generator, protocol))
+    assert copy.send(1) == (copy, copy, 1)
+
+
+@pytest.mark.parametrize("before", [0, 1, 15, 16, 17, 33, 300])
+@pytest.mark.parametrize("around", [1, 2, 3, 16, 40])
+def test_chain_of_generators_that_ends_in_a_circle(before, around, pickler, protocol):
+    last = []
+
+    def close():
+        following = yield
+        yield following, following, (yield)
+
+    closing = close()
+    next(closing)
+    following = closing
+    for number in range(around - 1 + before):
+        if number == around - 1:
+            closing.send(following)
+        following = keep(following, last)
+        next(following)
+        next(following)
+    if not before:
+        closing.send(following)
+    first = pickler.loads(pickler.dumps(following, protocol))
+    chain = [first]
+    for number in range(before + around):
+        following, _, value = chain[-1].send(number)
+        assert value == number
+        chain.append(following)
+    assert chain[-1] is chain[before]
+    assert len(set(map(id, chain))) == before + around
 
 
 # ---- channels -------------------------------------------------------------

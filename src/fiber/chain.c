@@ -302,6 +302,19 @@ call_is_direct(const chain_link *link, const fiber_call *call, islot *base)
            && islots_are_passed(passed, call->args, count);
 }
 
+/* A loop has left its outermost frame, or a shim its __init__, and something
+ * that frame held runs code as it goes. */
+static chain_result
+refuse_ended(chain *c, iframe *outer, int is_python)
+{
+    while (outer != NULL && (iframe_is_marker(outer) || iframe_is_shim(outer)))
+    {
+        outer = outer->previous;
+    }
+    c->dropping = outer != NULL || is_python;
+    return chain_refuse(c, outer);
+}
+
 /* The innermost frame of a parked fiber. */
 static chain_result
 walk_innermost(chain *c, iframe *f, const fiber_saved *saved)
@@ -350,13 +363,14 @@ walk_outer(chain *c, fiber *f, const fiber_hooks *hooks, int all,
         if (entry && outer != NULL && iframe_is_marker(outer)) {
             outer = outer->previous;
         }
-        if (outer != NULL && iframe_is_marker(outer)) {
-            /* A loop has left its outermost frame, and something that frame
-             * held runs code as it goes. */
-            return chain_refuse(c, NULL);
+        if (outer != NULL && (iframe_is_marker(outer)
+                              || (entry && iframe_is_shim(outer))))
+        {
+            return refuse_ended(c, outer, hooks->function(f) != NULL);
         }
         if (outer == NULL) {
             if (!f->landed && iframe_function(inner) != hooks->function(f)) {
+                c->dropping = hooks->function(f) != NULL;
                 return chain_refuse(c, NULL);
             }
             return CHAIN_KNOWN;
@@ -412,8 +426,11 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
     else {
         assert(f->state == FIBER_PARKED);
         iframe *top = interp_saved_frame(&f->saved->interp);
-        if (top == NULL || f->ended) {
+        if (f->ended) {
             return chain_refuse(c, NULL);
+        }
+        if (top == NULL || iframe_is_marker(top) || iframe_is_shim(top)) {
+            return refuse_ended(c, top, hooks->function(f) != NULL);
         }
         chain_result result = walk_innermost(c, top, f->saved);
         if (result != CHAIN_KNOWN) {

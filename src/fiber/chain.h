@@ -52,7 +52,9 @@ typedef struct {
     int count, room;
     chain_link small[CHAIN_SMALL];
     /* Why not, when the walk is refused: */
-    iframe *where;          /* the frame whose pending call is not known */
+    iframe *where;          /* the frame whose pending call is not known; NULL
+                             * if what the task began with has none, or has
+                             * ended: then it's dropping what it held */
     iframe *inner;          /* what C code called, or NULL */
     int dropping;           /* it may have dropped its operands already */
 } chain;

@@ -133,13 +133,15 @@ walk_loader(walk *w, iframe *execute)
 {
     iframe *outer = next_outer(execute);
 
-    if (iframe_is_entry(execute) || outer == NULL
-        || chain_importer(outer) != outer)
-    {
+    if (outer == NULL || chain_importer(outer) != outer) {
         return chain_refuse(w->c, execute);
     }
-    return append_bridge(w, BRIDGE_NOTHING) == NULL
-               ? CHAIN_FAILED
+    if (append_bridge(w, BRIDGE_NOTHING) == NULL) {
+        return CHAIN_FAILED;
+    }
+    /* Where each function gets a loop of its own, C code has called it. */
+    return iframe_is_entry(execute)
+               ? boundary_walk(w->c, outer, execute, w->loop, w->writes)
                : chain_append_waiting(w->c, outer, execute);
 }
 

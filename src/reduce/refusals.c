@@ -212,6 +212,30 @@ refuse_import(iframe *f, iframe *inner, PyObject *module)
         PyCode_Addr2Line(imported, at * (int)sizeof(_Py_CODEUNIT)));
 }
 
+/* The task's function has ended, and something that it held is going: that has
+ * called the frame, or there is none. */
+static void
+refuse_ended(iframe *inner)
+{
+    PyObject *what = PyUnicode_FromString("C code");
+
+    if (inner != NULL) {
+        PyCodeObject *code = iframe_code(inner);
+        int unit = iframe_unit(inner);
+        Py_XSETREF(what, PyUnicode_FromFormat(
+            "'%U' (file \"%U\", line %d)", code->co_qualname,
+            code->co_filename,
+            PyCode_Addr2Line(code, unit * (int)sizeof(_Py_CODEUNIT))));
+    }
+    if (what != NULL) {
+        PyErr_Format(NotPicklableError,
+                     "cannot pickle this task: its function has ended, and %U "
+                     "runs as something that it held goes; suspend the task "
+                     "outside of that", what);
+        Py_DECREF(what);
+    }
+}
+
 void
 refusals_chain(const chain *c)
 {
@@ -225,6 +249,10 @@ refusals_chain(const chain *c)
             return;
         }
         refusals_frame(where, c->inner, c->dropping || where != c->where);
+        return;
+    }
+    if (c->dropping) {
+        refuse_ended(c->inner);
         return;
     }
     PyErr_SetString(NotPicklableError,

@@ -7,6 +7,7 @@ them; and ``caller``: the Python function that was in the middle of it, whose li
 import contextlib
 import functools
 import re
+import weakref
 
 from pickletask import schedule_remove as suspend
 
@@ -634,6 +635,61 @@ def finalize_a_generator_at_the_end_of_a_function():
         return next(g)
 
     function()  # HERE
+    return log
+
+
+@_boundary("generator", "called a function")
+def finalize_a_generator_at_the_end_of_init():
+    log = []
+
+    def generator():
+        try:
+            yield 1
+        finally:
+            log.append(suspend("closing"))
+
+    class Made:
+        def __init__(self):
+            g = generator()
+            next(g)
+
+    for _ in range(3):
+        log.append(type(Made()).__name__)  # HERE
+    return log
+
+
+@_boundary("called a function", "called Made()")
+def call_back_for_a_weak_reference_at_the_end_of_init():
+    class Weak:
+        pass
+
+    class Made:
+        def __init__(self):
+            thing = Weak()
+            references.append(Reference(thing, suspend))
+
+    class Reference(weakref.ref):
+        def __repr__(self):
+            return "reference"
+
+    references, log = [], []
+    for _ in range(3):
+        log.append(type(Made()).__name__)  # HERE
+    return log
+
+
+@_boundary("Weak.__del__", "called a function")
+def finalize_at_the_end_of_a_function_that_c_code_called():
+    class Weak:
+        def __del__(self):
+            log.append(suspend("finalizing"))
+
+    def function(n):
+        thing = Weak()  # noqa: F841
+        return n
+
+    log = []
+    log.append(sorted([3, 1], key=function))  # HERE
     return log
 
 
