@@ -942,6 +942,7 @@ class Trial:
                 del error
                 return
             self.loaded += 1
+            signal.setitimer(signal.ITIMER_PROF, seconds / 10)
             try:
                 exercise(loaded)
             except TooSlow:
