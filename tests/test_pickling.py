@@ -754,7 +754,7 @@ def iterate(inner, seen):
         yield value
 
 
-def keep(inner, seen):
+def keep(inner):
     """It resumes nothing, but INNER is on its stack while it waits, where an iterator would be."""
     yield
     yield inner, inner, (yield)
@@ -812,8 +812,6 @@ def test_generator_waits_with_itself_on_its_stack(pickler, protocol):
 @pytest.mark.parametrize("before", [0, 1, 15, 16, 17, 33, 300])
 @pytest.mark.parametrize("around", [1, 2, 3, 16, 40])
 def test_chain_of_generators_that_ends_in_a_circle(before, around, pickler, protocol):
-    last = []
-
     def close():
         following = yield
         yield following, following, (yield)
@@ -824,7 +822,7 @@ def test_chain_of_generators_that_ends_in_a_circle(before, around, pickler, prot
     for number in range(around - 1 + before):
         if number == around - 1:
             closing.send(following)
-        following = keep(following, last)
+        following = keep(following)
         next(following)
         next(following)
     if not before:

@@ -604,17 +604,17 @@ def finalize_an_instance():
     return log
 
 
+def _closing_generator(log):
+    try:
+        yield 1
+    finally:
+        log.append(suspend("closing"))
+
+
 @_boundary("generator", "final", "builtin operation")
 def finalize_a_generator():
     log = []
-
-    def generator():
-        try:
-            yield 1
-        finally:
-            log.append(suspend("closing"))
-
-    g = generator()
+    g = _closing_generator(log)
     next(g)
     del g  # HERE
     return log
@@ -624,14 +624,8 @@ def finalize_a_generator():
 def finalize_a_generator_at_the_end_of_a_function():
     log = []
 
-    def generator():
-        try:
-            yield 1
-        finally:
-            log.append(suspend("closing"))
-
     def function():
-        g = generator()
+        g = _closing_generator(log)
         return next(g)
 
     function()  # HERE
@@ -642,15 +636,9 @@ def finalize_a_generator_at_the_end_of_a_function():
 def finalize_a_generator_at_the_end_of_init():
     log = []
 
-    def generator():
-        try:
-            yield 1
-        finally:
-            log.append(suspend("closing"))
-
     class Made:
         def __init__(self):
-            g = generator()
+            g = _closing_generator(log)
             next(g)
 
     for _ in range(3):
