@@ -302,20 +302,12 @@ call_is_direct(const chain_link *link, const fiber_call *call, islot *base)
            && islots_are_passed(passed, call->args, count);
 }
 
-/* Is it a frame of the interpreter's own?  A marker has no more than that: the
- * rest of it is never set. */
-static int
-is_interpreters(iframe *f)
-{
-    return iframe_is_marker(f) || iframe_is_shim(f);
-}
-
 /* A loop has left its outermost frame, or a shim its __init__, and something
  * that frame held runs code as it goes. */
 static chain_result
 refuse_ended(chain *c, iframe *outer, int is_python)
 {
-    while (outer != NULL && is_interpreters(outer)) {
+    while (outer != NULL && iframe_is_interpreters(outer)) {
         outer = outer->previous;
     }
     c->dropping = outer != NULL || is_python;
@@ -436,7 +428,7 @@ chain_walk(fiber *f, const fiber_hooks *hooks, int all, chain *c)
         if (f->ended) {
             return chain_refuse(c, NULL);
         }
-        if (top == NULL || is_interpreters(top)) {
+        if (top == NULL || iframe_is_interpreters(top)) {
             return refuse_ended(c, top, hooks->function(f) != NULL);
         }
         chain_result result = walk_innermost(c, top, f->saved);
@@ -454,7 +446,7 @@ chain_known(fiber *f, const fiber_hooks *hooks, chain *c)
     iframe *top = interp_saved_frame(&f->saved->interp);
     PyObject *type, *value, *traceback;
 
-    if (top == NULL || is_interpreters(top)) {
+    if (top == NULL || iframe_is_interpreters(top)) {
         chain_init(c);
         return 0;
     }
@@ -549,7 +541,9 @@ chain_importer(iframe *f)
 {
     iframe *outer = f;
 
-    while (outer != NULL && (is_interpreters(outer) || is_importing(outer))) {
+    while (outer != NULL
+           && (iframe_is_interpreters(outer) || is_importing(outer)))
+    {
         outer = outer->previous;
     }
     return outer == NULL ? f : outer;

@@ -251,7 +251,7 @@ walk_statement(walk *w, iframe *outer, iframe *inner)
     const analysis *a;
     int way, ok;
 
-    if (outer == NULL || iframe_is_marker(outer) || iframe_is_shim(outer)) {
+    if (outer == NULL || iframe_is_interpreters(outer)) {
         return chain_refuse(w->c, inner);
     }
     if (chain_locate(&link) < 0
@@ -486,7 +486,7 @@ static int
 frames_run(iframe *f, PyObject *dict)
 {
     for (; f != NULL; f = f->previous) {
-        if (!iframe_is_marker(f) && !iframe_is_shim(f)
+        if (!iframe_is_interpreters(f)
             && f->f_globals == dict && f->f_locals == dict)
         {
             return 1;

@@ -334,7 +334,7 @@ traverse_parked(fiber *f, visitproc visit, void *arg)
     iframe *frame = interp_saved_frame(&f->saved->interp);
 
     for (; error == 0 && frame != NULL; frame = frame->previous) {
-        if (iframe_is_marker(frame) || iframe_is_shim(frame)) {
+        if (iframe_is_interpreters(frame)) {
             continue;
         }
         int depth = iframe_depth(frame);

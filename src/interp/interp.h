@@ -67,6 +67,14 @@ typedef enum {
 
 /* ---- iframes ---------------------------------------------------------- */
 
+/* Is it a frame of the interpreter's own?  A marker has no more than that: the
+ * rest of it is never set. */
+static inline int
+iframe_is_interpreters(iframe *f)
+{
+    return iframe_is_marker(f) || iframe_is_shim(f);
+}
+
 /* First entry of the frame's value stack. */
 static inline islot *
 iframe_stackbase(iframe *f)
