@@ -27,6 +27,20 @@ def each(number, function, *things):
             function(thing)
 
 
+def unheard(function):
+    """No event loop is to hear of the asynchronous generators of the function."""
+
+    def without_hooks(*arguments):
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            function(*arguments)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    return without_hooks
+
+
 class Program:
     """All shapes; ways are the numbers of the ways to call, by name."""
 
@@ -55,18 +69,190 @@ class Program:
         self.owners = {name: Owners(probe, ways[name]) for name in attributes}
         self.owners["INSTRUCTION"] = Owners(probe, 0)
 
+    @unheard
     def run(self, rounds):
         """Run all shapes in some rounds."""
         steps = [value for name, value in vars(Program).items() if name.startswith("by_")]
-        # No event loop is to hear of the asynchronous generators.
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
+        for number in range(rounds):
+            for step in steps:
+                step(self, number)
+
+    # ---- loops that are compiled ----
+
+    def run_learning(self, learn):
+        """Call ``learn(way)`` in loops until they are compiled, in ways known from before."""
+        operand = Operand(learn)
+        steps = operand.steps(self.ways["METHOD"])
+        next(steps)
+        for loop, thing in (negate, operand), (invert, operand), (contain, operand), (send, steps):
+            operand.learnt = 0
+            for _ in range(500):
+                loop(thing)
+                if operand.learnt >= LEARNT:
+                    break
+
+    @unheard
+    def run_compiled(self, clean):
+        """Probe what compiled code calls in ways of its own, after ``clean()`` of the stack."""
+        shapes = [value for name, value in vars(Program).items() if name.startswith("compiled_")]
+        for shape in shapes:
+            for statement, *values in shape(self):
+                run_loop(clean, statement, *values)
+
+    def compiled_calls(self):
+        def called(name):
+            return make_function(self.probe, self.ways[name])
+
+        function = called("PARTIAL")
+        partials = functools.partial(function), functools.partial(function, 1, k=1)
+        cached = functools.lru_cache(0)(called("CACHED"))
+        for f in self.callable, *self.classes, *partials, cached:
+            for arguments in "", "1", "1, 2, 3, 4, 5, 6", "1, k=2", "*(1, a)", "*(1,), **{'k': 2}":
+                yield f"f({arguments})", f
+        for size in None, 3:
+            yield "f(object())", functools.lru_cache(size)(called("CACHED"))
+        run, function = Context().run, called("CONTEXT")
+        for arguments in "a", "a, 1", "a, 1, k=2", "a, *(1, b)":
+            yield f"f({arguments})", run, function
+        for cls in self.recalled:
+            yield "f(a)", type.__call__, cls
+        for function in exec, eval:
+            names = {"probe": self.probe, "way": self.ways["EXEC"]}
+            for code in "probe(way)", compile("probe(way)", "", function.__name__):
+                yield "f(a, b)", function, code, names
+                yield "f(a, b, {})", function, code, names
+
+    def endless(self, way):
+        while True:
+            self.probe(way)
+            try:
+                yield
+            except ValueError:
+                pass
+
+    async def waiting(self, way):
+        while True:
+            self.probe(way)
+            try:
+                await give()
+            except ValueError:
+                pass
+
+    async def ending(self, way):
         try:
-            for number in range(rounds):
-                for step in steps:
-                    step(self, number)
+            yield
         finally:
-            sys.set_asyncgen_hooks(*hooks)
+            while True:
+                self.probe(way)
+                try:
+                    await give()
+                except ValueError:
+                    pass
+
+    def compiled_iterators(self):
+        way = self.ways["NEXT"]
+        mapped = map(make_function(self.probe, way), iter(int, 1))
+        for iterator in self.endless(way), Endless(self.probe, way), mapped:
+            yield "f(a)", next, iterator
+            yield "f(a, None)", next, iterator
+        for name, argument in ("METHOD", None), ("THROW", ValueError()):
+            g = self.endless(self.ways[name])
+            next(g)
+            yield "f(a)", g.send if argument is None else g.throw, argument
+        function = make_function(self.probe, 0)
+        for iterator in (
+            Endless(self.probe, 0),
+            map(function, iter(int, 1)),
+            map(function, iter(int, 1), iter(int, 1)),
+            self.waiting(self.ways["AWAIT"]).__await__(),
+        ):
+            yield "for _ in a: break", None, iterator
+        for gather in map, filter, zip, enumerate:
+            way = self.ways[gather.__name__.upper()]
+            first = (affirm,) if gather in (map, filter) else ()
+            for iterator in self.endless(way), Endless(self.probe, way):
+                yield "for _ in a: break", None, gather(*first, iterator)
+                if gather in (map, zip):
+                    yield "for _ in a: break", None, gather(*first, iterator, iter(int, 1))
+
+    def compiled_steps(self):
+        way = self.ways["AWAIT_CALL"]
+
+        def make(begin):
+            g = self.ending(way)
+            drive(1, BY_NEXT, g.asend(None))
+            return begin(g)
+
+        for begin in (
+            lambda g: g.asend(None),
+            lambda g: anext(g, None),
+            lambda g: g.athrow(ValueError()),
+            lambda g: g.aclose(),
+        ):
+            step = make(begin)
+            next(step)
+            yield from use_step(step)
+            yield "step = a(b); clean(); f(step)", next, make, begin, Callable(next)
+            yield "f = f or a(b).throw; clean(); f(ValueError)", None, make, begin, Callable()
+            fresh = make(begin)
+            yield (
+                "step = a(b); clean(); f(step, ValueError)",
+                type(fresh).throw,
+                make,
+                begin,
+                Callable(lambda step, _: next(step)),
+            )
+            next(fresh)
+        yield from use_step(self.waiting(way).__await__())
+
+    def compiled_reads(self):
+        owners = self.owners["INSTRUCTION"]
+        for names, things in (
+            (("prop", "described"), owners.plain + owners.asked),
+            (("anything",), owners.guarded + owners.asked),
+        ):
+            for name in names:
+                for thing in things:
+                    yield f"a.{name}", None, thing
+                    yield f"a.{name}()", None, thing
+        for name in "prop", "described":
+            yield f"super(b, a).{name}", None, owners.below, type(owners.below)
+            yield f"super(b, a).{name}()", None, owners.below, type(owners.below)
+        for thing in self.showing:
+            for shown in "{a}", "{a!s}", "{a!r}", "{a!a}", "{a!s:9}", "{a!r:9}", "{a!a:9}":
+                yield f"f'{shown}'", None, thing
+        yield "f'{a:x}'", None, self.showing[0]
+
+    def compiled_functions(self):
+        for function, arguments, _ in self.conversions:
+            yield ("f(a)", "f(a, b)")[len(arguments) - 1], function, *arguments
+        for f, thing in (divmod, self.divided), (pow, self.raised):
+            yield "f(a, b)", f, thing, 1
+            yield "f(b, a)", f, thing, 1
+        for f, expressions in (
+            (getattr, ("f(a, b)", "f(a, b, None)")),
+            (hasattr, ("f(a, b)",)),
+            (setattr, ("f(a, b, 1)",)),
+            (delattr, ("f(a, b)",)),
+        ):
+            owners = self.owners[f.__name__.upper()]
+            asked = owners.asked if f in (getattr, hasattr) else ()
+            for expression in expressions:
+                for thing in owners.plain + asked:
+                    yield expression, f, thing, "prop"
+                    yield expression, f, thing, "described"
+                for thing in owners.guarded + asked:
+                    yield expression, f, thing, "anything"
+        for way, name, value in (
+            ("GET", "__getattribute__", ""),
+            ("SET", "__setattr__", ", None"),
+            ("DELETE", "__delattr__", ""),
+        ):
+            for base, thing in zip((object, type), self.owners[way].plain, strict=True):
+                for attribute in "prop", "described":
+                    yield f"f(a, b{value})", getattr(base, name), thing, attribute
+                    bound = getattr(super(type(thing), thing), name)
+                    yield f"f(b{value})", bound, None, attribute
 
     # ---- generators ----
 
@@ -892,6 +1078,118 @@ class Program:
         pow(self.raised, self.raised)
 
 
+# ---- loops that are compiled ----
+
+LEARNT = 50
+ROUNDS = range(20)
+# Almost as many rounds as it takes until a loop is compiled.
+IDLE = ((),) * 3980
+
+
+class Operand:
+    """What learns in its methods, and counts when the loop that calls them is compiled."""
+
+    def __init__(self, learn):
+        self.learn = learn
+        self.learnt = 0
+
+    def __neg__(self):
+        self.learnt += self.learn(0)
+
+    def __invert__(self):
+        self.learnt += self.learn(0)
+
+    def __contains__(self, _):
+        self.learnt += self.learn(0)
+
+    def steps(self, way):
+        yield
+        while True:
+            self.learnt += self.learn(way)
+            yield
+
+
+def use_step(step):
+    """Statements with a step that has begun."""
+    yield "f(a)", next, step
+    yield "f(a)", step.send, None
+    yield "f(a, None)", type(step).send, step
+    yield "f(a)", step.throw, ValueError()
+    yield "f(a, b)", type(step).throw, step, ValueError()
+
+
+class Endless:
+    """An iterator that probes."""
+
+    def __init__(self, probe, way):
+        self.probe, self.way = probe, way
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.probe(self.way)
+
+
+class Callable:
+    """Takes all; a call that has seen it suits callables of all kinds."""
+
+    def __init__(self, function=None):
+        self.function = function or empty
+
+    def __call__(self, *args, **kwargs):
+        self.function(*args, **kwargs)
+
+
+LOOP = """\
+def loop(clean, rounds, a, b):
+    for fs in rounds:
+        for f in fs:
+            clean()
+            {}
+"""
+
+
+@functools.lru_cache(None)
+def make_loop(statement):
+    """The code of a loop with this statement."""
+    names = {}
+    exec(LOOP.format(statement), names)
+    return names["loop"].__code__
+
+
+def run_loop(clean, statement, f=None, a=None, b=None, first=None):
+    """Run a loop with the statement, of f, a and b, until it's compiled, and some rounds more."""
+    loop = types.FunctionType(make_loop(statement).replace(), globals())
+    loop(clean, ((first or f and Callable(),),) * 16, a, b)
+    loop(clean, IDLE + ((f,),) * 130, a, b)
+    loop(clean, ((f,),) * 4, a, b)
+
+
+def negate(thing):
+    """Compiled with a call of one operand."""
+    for _ in ROUNDS:
+        -thing
+
+
+def invert(thing):
+    """The same."""
+    for _ in ROUNDS:
+        ~thing
+
+
+def contain(thing):
+    """Compiled with a call of two operands."""
+    for _ in ROUNDS:
+        1 in thing
+
+
+def send(generator):
+    """Compiled with a call of a method, which needs more of the stack."""
+    for _ in ROUNDS:
+        generator.send(1)
+
+
 BINARY = "add sub mul truediv floordiv mod divmod matmul and or xor lshift rshift pow"
 OTHERS = "call enter getattr getitem neg invert pos lt le eq ne gt ge contains bool iter"
 
@@ -1209,7 +1507,7 @@ def make_stepper(probe, way):
 def make_function(probe, way):
     """A function that probes."""
 
-    def function(*args):
+    def function(*args, **kwargs):
         probe(way)
 
     return function
@@ -1313,6 +1611,11 @@ def call_three(function, first, second, third):
 def spread(function, *args, **kwargs):
     """What importlib calls other functions with."""
     return function(*args, **kwargs)
+
+
+def affirm(*args):
+    """Always true."""
+    return True
 
 
 def empty(*args, **kwargs):

@@ -320,7 +320,7 @@ def test_distances_are_measured_for_every_way():
 
 def test_distances_fit_into_their_table():
     """A way with as many as there is room for may have more of them."""
-    assert max(len(known) for known in _core._distances().values()) < 48
+    assert max(len(known) for known in _core._distances().values()) < 96
 
 
 def test_generator_under_next_stays_soft(mode):

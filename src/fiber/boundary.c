@@ -194,7 +194,7 @@ boundary_walk(chain *c, iframe *outer, iframe *inner, interp_loop *loop,
         return chain_refuse(c, outer);
     }
     if (!landed) {
-        x.distance = interp_loop_distance(loop, inner, outer);
+        x.distance = distance_between(loop, inner, outer);
         x.top = iframe_stackbase(outer) + link.depth;
     }
     int crossed = !link.waits && iframe_is_generator(inner)

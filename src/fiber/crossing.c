@@ -10,7 +10,7 @@ crossing_known_types crossing_types;
 int
 crossing_is_known(const crossing *x, int way)
 {
-    return distance_is_known(way, x->distance);
+    return distance_is_known(way, &x->distance);
 }
 
 PyObject *

@@ -10,6 +10,7 @@
 #ifndef PICKLETASK_CROSSING_H
 #define PICKLETASK_CROSSING_H
 
+#include "distance.h"
 #include "fiber/chain.h"
 
 typedef struct {
@@ -17,7 +18,7 @@ typedef struct {
     iframe *inner;
     PyObject *function;         /* the inner frame's; borrowed */
     islot *top;                 /* end of the outer frame's operands */
-    Py_ssize_t distance;
+    distance distance;
     int writes;                 /* it is to be written down: parameters and
                                  * such are wanted, which need memory */
     int passes;                 /* proved: what is thrown into the inner frame

@@ -4,7 +4,7 @@
 #include "imports.h"
 #include "interp/analysis.h"
 
-#define DISTANCES 48
+#define DISTANCES 96
 #define WAYS 128
 /* Enough for all code to be specialised, if it is; the first one is of code
  * that never ran. */
@@ -15,13 +15,13 @@ typedef struct {
     int way;
     int count;
     Py_ssize_t known[DISTANCES];
-} distances;
+} known_distances;
 
-static distances table[WAYS];
+static known_distances table[WAYS];
 static int ways;            /* of the table: in use */
 
-static distances *
-distances_of(int way)
+static known_distances *
+known_of(int way)
 {
     for (int i = 0; i < ways; i++) {
         if (table[i].way == way) {
@@ -32,10 +32,37 @@ distances_of(int way)
 }
 
 static int
-is_among(const distances *d, Py_ssize_t distance)
+is_among(const known_distances *of, Py_ssize_t bytes)
 {
-    for (int i = 0; d != NULL && i < d->count; i++) {
-        if (d->known[i] == distance) {
+    for (int i = 0; of != NULL && i < of->count; i++) {
+        if (of->known[i] == bytes) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+distance
+distance_between(interp_loop *loop, iframe *inner, iframe *outer)
+{
+    const char *place = interp_loop_place(*loop, inner);
+    distance d = {.bytes = interp_loop_distance(loop, inner, outer)};
+
+    if (compiled_is_entered(place + d.bytes, d.bytes)) {
+        d.compiled = place + d.bytes;
+    }
+    return d;
+}
+
+/* The same for a call from compiled code. */
+static int
+is_among_compiled(const known_distances *of, const distance *d)
+{
+    Py_ssize_t found[COMPILED_PLACES];
+    int count = compiled_distances(d->compiled, d->bytes, found);
+
+    for (int i = 0; i < count; i++) {
+        if (is_among(of, found[i])) {
             return 1;
         }
     }
@@ -43,22 +70,44 @@ is_among(const distances *d, Py_ssize_t distance)
 }
 
 int
-distance_is_known(int way, Py_ssize_t distance)
+distance_is_known(int way, const distance *d)
 {
-    return is_among(distances_of(way), distance);
+    const known_distances *of = known_of(way);
+
+    if (d->compiled == NULL) {
+        return is_among(of, d->bytes);
+    }
+    if (!is_among_compiled(of, d)) {
+        compiled_look();
+        return is_among_compiled(of, d);
+    }
+    return 1;
 }
 
 void
-distance_note(int way, Py_ssize_t distance)
+distance_note(int way, const distance *d)
 {
-    distances *d = distances_of(way);
+    known_distances *of = known_of(way);
+    Py_ssize_t bytes = d->bytes, found[COMPILED_PLACES];
 
-    if (d == NULL && ways < WAYS) {
-        d = &table[ways++];
-        d->way = way;
+    if (distance_is_known(way, d)) {
+        return;
     }
-    if (d != NULL && !is_among(d, distance) && d->count < DISTANCES) {
-        d->known[d->count++] = distance;
+    if (d->compiled != NULL) {
+        /* The innermost return address is the call's own: calls that are over
+         * have left none. */
+        int count = compiled_distances(d->compiled, d->bytes, found);
+        if (count == 0) {
+            return;
+        }
+        bytes = found[count - 1];
+    }
+    if (of == NULL && ways < WAYS) {
+        of = &table[ways++];
+        of->way = way;
+    }
+    if (of != NULL && of->count < DISTANCES) {
+        of->known[of->count++] = bytes;
     }
 }
 
@@ -78,37 +127,88 @@ pending_opcode(iframe *f)
     return at.opcode;
 }
 
+/* A function has been called in such a way.  If it has a loop of its own, *at
+ * and *d are set to where and how far that is; way 0 becomes that of the
+ * caller's pending instruction.  1 if it has, 0 if not, -1 with an
+ * exception. */
+static int
+measure(PyObject *argument, int *way, const char **at, distance *d)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    iframe *inner = interp_current(ts), *outer = inner->previous;
+    interp_loop loop = interp_current_loop(ts);
+
+    *way = (int)PyLong_AsLong(argument);
+    if (*way == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!iframe_is_entry(inner)) {
+        return 0;
+    }
+    if (iframe_is_marker(outer)) {
+        outer = outer->previous;
+    }
+    if (*way == 0 && (*way = pending_opcode(outer)) < 0) {
+        return -1;
+    }
+    *at = interp_loop_place(loop, inner);
+    *d = distance_between(&loop, inner, outer);
+    return 1;
+}
+
 /* probe(way): called by a function that has been called in such a way;
- * measures the distance, if it has a loop of its own.  Way 0: that of the
- * caller's pending instruction. */
+ * measures the distance.  Way 0: that of the caller's pending instruction. */
 static PyObject *
 probe(PyObject *module, PyObject *argument)
 {
-    PyThreadState *ts = PyThreadState_Get();
-    iframe *inner = interp_current(ts);
-    int way = (int)PyLong_AsLong(argument);
+    const char *at;
+    distance d;
+    int way, measured = measure(argument, &way, &at, &d);
 
-    if (way == -1 && PyErr_Occurred()) {
+    if (measured < 0) {
         return NULL;
     }
-    if (iframe_is_entry(inner)) {
-        interp_loop loop = interp_current_loop(ts);
-        iframe *outer = inner->previous;
-        if (iframe_is_marker(outer)) {
-            outer = outer->previous;
-        }
-        if (way == 0) {
-            way = pending_opcode(outer);
-            if (way < 0) {
-                return NULL;
-            }
-        }
-        distance_note(way, interp_loop_distance(&loop, inner, outer));
+    if (measured) {
+        distance_note(way, &d);
     }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef probe_method = {"probe", probe, METH_O, NULL};
+
+/* learn(way): the same when the caller runs compiled code, which the loop has
+ * entered; until then it returns False. */
+static PyObject *
+learn(PyObject *module, PyObject *argument)
+{
+    const char *at;
+    distance d;
+    int way, measured = measure(argument, &way, &at, &d);
+    const known_distances *of;
+
+    if (measured < 0) {
+        return NULL;
+    }
+    if (!measured || (of = known_of(way)) == NULL || is_among(of, d.bytes)) {
+        Py_RETURN_FALSE;
+    }
+    compiled_learn(at + d.bytes, d.bytes, of->known, of->count);
+    Py_RETURN_TRUE;
+}
+
+/* clean(): leaves nothing of earlier calls on the stack below the caller's. */
+static PyObject *
+clean(PyObject *module, PyObject *unused)
+{
+    volatile uintptr_t stack[512];
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(stack); i++) {
+        stack[i] = 0;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef learn_method = {"learn", learn, METH_O, NULL};
+static PyMethodDef clean_method = {"clean", clean, METH_NOARGS, NULL};
 
 /* The same for what importlib calls. */
 static PyObject *
@@ -192,6 +292,37 @@ run(PyObject *program, int rounds)
     return result == NULL ? -1 : 0;
 }
 
+/* Calls a method of the program with a function of ours. 0, or -1 with an
+ * exception. */
+static int
+run_with(PyObject *program, const char *name, PyMethodDef *method)
+{
+    PyObject *function = PyCFunction_New(method, NULL), *result = NULL;
+
+    if (function != NULL) {
+        result = PyObject_CallMethod(program, name, "N", function);
+    }
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Runs what is compiled, if anything is. 0, or -1 with an exception. */
+static int
+run_compiled(PyObject *program)
+{
+    int enabled = compiled_is_enabled();
+
+    if (enabled <= 0) {
+        return enabled;
+    }
+    if (run_with(program, "run_learning", &learn_method) < 0) {
+        return -1;
+    }
+    return compiled_is_known() ? run_with(program, "run_compiled",
+                                          &clean_method)
+                               : 0;
+}
+
 static PyObject *
 core_distances(PyObject *module, PyObject *unused)
 {
@@ -235,6 +366,9 @@ distance_setup(PyObject *module)
     }
     status = 0;
     if (ts->c_tracefunc == NULL && ts->c_profilefunc == NULL) {
+        status = run_compiled(program);
+    }
+    if (status == 0 && ts->c_tracefunc == NULL && ts->c_profilefunc == NULL) {
         PyEval_SetTrace(silent, NULL);
         status = run(program, TRACED_ROUNDS);
         PyEval_SetTrace(NULL, NULL);

@@ -11,7 +11,14 @@
 #ifndef PICKLETASK_DISTANCE_H
 #define PICKLETASK_DISTANCE_H
 
+#include "compiled.h"
 #include "interp/interp.h"
+
+/* How far a loop is from the next outer one. */
+typedef struct {
+    Py_ssize_t bytes;
+    const char *compiled;       /* the outer one, if it runs compiled code */
+} distance;
 
 /* Measures. 0, or -1 with an exception. */
 int distance_setup(PyObject *module);
@@ -66,10 +73,14 @@ enum {
     DISTANCE_CONVERSION = -100,
 };
 
+/* From the loop that began with `inner` to the next outer one, which runs
+ * `outer`. Moves *loop outwards. */
+distance distance_between(interp_loop *loop, iframe *inner, iframe *outer);
+
 /* Does the way make this distance? */
-int distance_is_known(int way, Py_ssize_t distance);
+int distance_is_known(int way, const distance *d);
 
 /* It does. */
-void distance_note(int way, Py_ssize_t distance);
+void distance_note(int way, const distance *d);
 
 #endif

@@ -62,7 +62,8 @@ variable(iframe *f, const char *name)
 static int
 is_distance(walk *w, iframe *inner, iframe *outer, int way)
 {
-    return distance_is_known(way, interp_loop_distance(w->loop, inner, outer));
+    distance d = distance_between(w->loop, inner, outer);
+    return distance_is_known(way, &d);
 }
 
 /* The frame that has called `f`, if it has this code: in the same loop, as all
@@ -79,10 +80,10 @@ caller(walk *w, iframe *f, PyCodeObject *code)
     if (!iframe_is_entry(f)) {
         return outer;
     }
-    Py_ssize_t distance = interp_loop_distance(w->loop, f, outer);
-    int known_way = distance_is_known(CALL, distance)
+    distance d = distance_between(w->loop, f, outer);
+    int known_way = distance_is_known(CALL, &d)
                     || (INTERP_OP_CALL_KW >= 0
-                        && distance_is_known(INTERP_OP_CALL_KW, distance));
+                        && distance_is_known(INTERP_OP_CALL_KW, &d));
     return known_way ? outer : NULL;
 }
 
@@ -573,7 +574,7 @@ imports_probe(void)
         if (!iframe_is_entry(f)) {
             continue;
         }
-        Py_ssize_t distance = interp_loop_distance(&loop, f, outer);
+        distance d = distance_between(&loop, f, outer);
         int finds = runs(f, known.find);
         int nested = runs(outer, imports_codes.call);
         if (!finds && !runs(f, known.submodules)) {
@@ -589,7 +590,7 @@ imports_probe(void)
                                               : DISTANCE_IMPORT_CALL
                       : statement ? DISTANCE_FROM
                                   : DISTANCE_FROM_CALL,
-                      distance);
+                      &d);
         if (!nested) {
             break;
         }

@@ -306,6 +306,13 @@ interp_current_loop(PyThreadState *ts)
     return NULL;
 }
 
+/* Where on the C stack the loop is that began with `inner`. */
+static inline const char *
+interp_loop_place(interp_loop loop, iframe *inner)
+{
+    return (const char *)inner->previous;
+}
+
 /* Bytes of C stack between the loop that began with `inner` and the next
  * outer one, which runs `outer`.  Moves *loop outwards. */
 static inline Py_ssize_t
