@@ -79,25 +79,28 @@ class Program:
 
     # ---- loops that are compiled ----
 
-    def run_learning(self, learn):
-        """Call ``learn(way)`` in loops until they are compiled, in ways known from before."""
+    def learn_compiled(self, learn, cleaner):
+        """Call ``learn(way)`` in loops until they are compiled, in ways known from before.
+
+        ``-cleaner`` cleans the stack.
+        """
         operand = Operand(learn)
         steps = operand.steps(self.ways["METHOD"])
         next(steps)
         for loop, thing in (negate, operand), (invert, operand), (contain, operand), (send, steps):
             operand.learnt = 0
             for _ in range(500):
-                loop(thing)
+                loop(cleaner, thing)
                 if operand.learnt >= LEARNT:
                     break
 
     @unheard
-    def run_compiled(self, clean):
-        """Probe what compiled code calls in ways of its own, after ``clean()`` of the stack."""
+    def run_compiled(self, cleaner):
+        """Probe what compiled code calls in ways of its own."""
         shapes = [value for name, value in vars(Program).items() if name.startswith("compiled_")]
         for shape in shapes:
             for statement, *values in shape(self):
-                run_loop(clean, statement, *values)
+                run_loop(cleaner, statement, *values)
 
     def compiled_calls(self):
         def called(name):
@@ -192,11 +195,11 @@ class Program:
             step = make(begin)
             next(step)
             yield from use_step(step)
-            yield "step = a(b); clean(); f(step)", next, make, begin, Callable(next)
-            yield "f = f or a(b).throw; clean(); f(ValueError)", None, make, begin, Callable()
+            yield "step = a(b); -cleaner; f(step)", next, make, begin, Callable(next)
+            yield "f = f or a(b).throw; -cleaner; f(ValueError)", None, make, begin, Callable()
             fresh = make(begin)
             yield (
-                "step = a(b); clean(); f(step, ValueError)",
+                "step = a(b); -cleaner; f(step, ValueError)",
                 type(fresh).throw,
                 make,
                 begin,
@@ -1142,10 +1145,10 @@ class Callable:
 
 
 LOOP = """\
-def loop(clean, rounds, a, b):
+def loop(cleaner, rounds, a, b):
     for fs in rounds:
         for f in fs:
-            clean()
+            -cleaner
             {}
 """
 
@@ -1158,35 +1161,39 @@ def make_loop(statement):
     return names["loop"].__code__
 
 
-def run_loop(clean, statement, f=None, a=None, b=None, first=None):
+def run_loop(cleaner, statement, f=None, a=None, b=None, first=None):
     """Run a loop with the statement, of f, a and b, until it's compiled, and some rounds more."""
     loop = types.FunctionType(make_loop(statement).replace(), globals())
-    loop(clean, ((first or f and Callable(),),) * 16, a, b)
-    loop(clean, IDLE + ((f,),) * 130, a, b)
-    loop(clean, ((f,),) * 4, a, b)
+    loop(cleaner, ((first or f and Callable(),),) * 16, a, b)
+    loop(cleaner, IDLE + ((f,),) * 130, a, b)
+    loop(cleaner, ((f,),) * 4, a, b)
 
 
-def negate(thing):
+def negate(cleaner, thing):
     """Compiled with a call of one operand."""
     for _ in ROUNDS:
+        -cleaner
         -thing
 
 
-def invert(thing):
+def invert(cleaner, thing):
     """The same."""
     for _ in ROUNDS:
+        -cleaner
         ~thing
 
 
-def contain(thing):
+def contain(cleaner, thing):
     """Compiled with a call of two operands."""
     for _ in ROUNDS:
+        -cleaner
         1 in thing
 
 
-def send(generator):
+def send(cleaner, generator):
     """Compiled with a call of a method, which needs more of the stack."""
     for _ in ROUNDS:
+        -cleaner
         generator.send(1)
 
 

@@ -179,19 +179,20 @@ compiled_learn(const char *loop, Py_ssize_t distance, const Py_ssize_t *known,
                int count)
 {
     int agreeing = 0;
+    Py_ssize_t call = distance - sizeof(uintptr_t);
 
     compiled_look();
     lessons++;
-    for (Py_ssize_t call = sizeof(uintptr_t); call < distance;
-         call += sizeof(uintptr_t))
-    {
-        for (int i = 0; i < count && leads_into(loop, call, 1); i++) {
-            Py_ssize_t place = known[i] - (distance - call);
-            if (place > 0 && place < call && call - place <= REACH
-                && leads_into(loop, place, 0))
-            {
-                agree(loop, place, call);
-            }
+    /* The stack was cleaned: the innermost return address is the call's. */
+    while (call > 0 && !leads_into(loop, call, 1)) {
+        call -= sizeof(uintptr_t);
+    }
+    for (int i = 0; i < count && call > 0; i++) {
+        Py_ssize_t place = known[i] - (distance - call);
+        if (place > 0 && place < call && call - place <= REACH
+            && leads_into(loop, place, 0))
+        {
+            agree(loop, place, call);
         }
     }
     the_way = NULL;

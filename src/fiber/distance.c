@@ -196,19 +196,26 @@ learn(PyObject *module, PyObject *argument)
     Py_RETURN_TRUE;
 }
 
-/* clean(): leaves nothing of earlier calls on the stack below the caller's. */
+static PyMethodDef learn_method = {"learn", learn, METH_O, NULL};
+
+/* -cleaner: leaves nothing of earlier calls on the stack below the caller's.
+ * An operator, for which compiled code needs less of the stack than for calls:
+ * its own return address is no further inside than that of any other. */
 static PyObject *
-clean(PyObject *module, PyObject *unused)
+clean(PyObject *self)
 {
     volatile uintptr_t stack[512];
+
     for (size_t i = 0; i < Py_ARRAY_LENGTH(stack); i++) {
         stack[i] = 0;
     }
     Py_RETURN_NONE;
 }
 
-static PyMethodDef learn_method = {"learn", learn, METH_O, NULL};
-static PyMethodDef clean_method = {"clean", clean, METH_NOARGS, NULL};
+static PyType_Slot cleaner_slots[] = {{Py_nb_negative, clean}, {0, NULL}};
+static PyType_Spec cleaner_spec = {"pickletask._core._cleaner",
+                                   sizeof(PyObject), 0, Py_TPFLAGS_DEFAULT,
+                                   cleaner_slots};
 
 /* The same for what importlib calls. */
 static PyObject *
@@ -292,35 +299,35 @@ run(PyObject *program, int rounds)
     return result == NULL ? -1 : 0;
 }
 
-/* Calls a method of the program with a function of ours. 0, or -1 with an
+/* Has the program run until it's compiled, if anything is. 0, or -1 with an
  * exception. */
-static int
-run_with(PyObject *program, const char *name, PyMethodDef *method)
-{
-    PyObject *function = PyCFunction_New(method, NULL), *result = NULL;
-
-    if (function != NULL) {
-        result = PyObject_CallMethod(program, name, "N", function);
-    }
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-/* Runs what is compiled, if anything is. 0, or -1 with an exception. */
 static int
 run_compiled(PyObject *program)
 {
     int enabled = compiled_is_enabled();
+    PyObject *function, *type, *cleaner = NULL, *result = NULL;
 
     if (enabled <= 0) {
         return enabled;
     }
-    if (run_with(program, "run_learning", &learn_method) < 0) {
-        return -1;
+    function = PyCFunction_New(&learn_method, NULL);
+    type = PyType_FromSpec(&cleaner_spec);
+    if (type != NULL) {
+        cleaner = PyObject_CallNoArgs(type);
     }
-    return compiled_is_known() ? run_with(program, "run_compiled",
-                                          &clean_method)
-                               : 0;
+    if (function != NULL && cleaner != NULL) {
+        result = PyObject_CallMethod(program, "learn_compiled", "OO", function,
+                                     cleaner);
+    }
+    if (result != NULL && compiled_is_known()) {
+        Py_SETREF(result, PyObject_CallMethod(program, "run_compiled", "O",
+                                              cleaner));
+    }
+    Py_XDECREF(function);
+    Py_XDECREF(type);
+    Py_XDECREF(cleaner);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
 }
 
 static PyObject *
