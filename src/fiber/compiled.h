@@ -18,8 +18,8 @@
 int compiled_is_enabled(void);
 
 /* A call from compiled code, `distance` away from the loop at `loop`; from the
- * loop itself it would be one of known[].  Calls before it have left nothing on
- * the stack.  Learns from several of them how loops enter compiled code. */
+ * loop itself it would be one of known[].  Calls before it have left nothing
+ * on the stack. Learns from several of them how loops enter compiled code. */
 void compiled_learn(const char *loop, Py_ssize_t distance,
                     const Py_ssize_t *known, int count);
 
